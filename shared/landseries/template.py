@@ -1,0 +1,62 @@
+"""`landseries init`: a commented configuration, generated from the schema so that it cannot fall behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from landseries.config import RunConfig
+
+_EXAMPLES: dict[str, Any] = {
+    "name": "my-valley",
+    "area": {"bbox": [11.0, 46.0, 11.2, 46.2]},
+    "years": [2018, 2019, 2020],
+    "source": {"kind": "safe", "path": "products"},
+    "reference": {"path": "clc2018.tif", "year": 2018, "legend": "corine"},
+}
+
+_HEAD = """\
+# A landseries run. Check it with `landseries check FILE`, start it with `landseries run FILE`.
+# Only the fields without `#` in front are needed; the others stand at their defaults, with where those come from:
+# (paper) = given in the paper, (ours) = landseries' own, because the paper gives none.
+# Paths are relative to this file; ${NAME} reads the environment.
+"""
+
+
+def config_template() -> str:
+    """The text of a commented configuration that is valid as it stands (its paths aside)."""
+    lines = [_HEAD]
+    for name, field in RunConfig.model_fields.items():
+        if name in _EXAMPLES:
+            lines += ["", f"# {field.description}"]
+            lines.append(_example(name))
+        else:
+            lines += ["", *_commented(name, field, "")]
+    return "\n".join(lines) + "\n"
+
+
+def _example(name: str) -> str:
+    value = _EXAMPLES[name]
+    if not isinstance(value, dict):
+        return f"{name}: {_flow(value)}"
+    return "\n".join([f"{name}:", *(f"  {key}: {_flow(entry)}" for key, entry in value.items())])
+
+
+def _flow(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True).strip().removesuffix("...").strip()
+
+
+def _commented(name: str, field: FieldInfo, indent: str) -> list[str]:
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel):
+        lines = [f"# {indent}# {(type(default).__doc__ or '').strip()}", f"# {indent}{name}:"]
+        for inner, inner_field in type(default).model_fields.items():
+            lines += _commented(inner, inner_field, indent + "  ")
+        return lines
+    extra = field.json_schema_extra
+    origin = f" ({extra['origin']})" if isinstance(extra, dict) and "origin" in extra else ""
+    value = list(default) if isinstance(default, tuple) else default
+    return [f"# {indent}# {field.description}{origin}", f"# {indent}{name}: {_flow(value)}"]
