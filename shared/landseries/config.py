@@ -120,18 +120,16 @@ class NumericsSettings(Settings):
 class RunConfig(Settings):
     """A whole run: what to map, from what, and every step's settings."""
 
-    name: Annotated[
-        str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Name of the run: a-z, 0-9 and -")
-    ]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Name of the run: a-z, 0-9 and -")]
     area: Annotated[Area | None, Field(description="Area of interest; may be left out for a cube")] = None
     years: Annotated[list[Year], Field(min_length=1, description="Years to map, ascending")]
     period_start: MonthDay = ours(
         "01-01", "A year is the twelve months from this day (MM-DD) that hold the reference date"
     )
     reference_date: MonthDay = ours("07-01", "The day of the year that a map shows (MM-DD)")
-    training_year: Annotated[
-        Year | None, Field(description="Year of the forest; default the reference map's year")
-    ] = None
+    training_year: Annotated[Year | None, Field(description="Year of the forest; default the reference map's year")] = (
+        None
+    )
     source: Annotated[Source, Field(description="Where the imagery comes from")]
     reference: Annotated[ReferenceMap, Field(description="The existing map")]
     truth: Annotated[Truth | None, Field(description="True maps for the assessment, where known")] = None

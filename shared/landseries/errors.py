@@ -23,6 +23,10 @@ class StoreError(LandseriesError):
     """The store cannot do what was asked: full, unreachable, or no right to write."""
 
 
+class StoreFull(StoreError):
+    """No space is left in the store; nothing that was written before is lost."""
+
+
 class RunConflict(LandseriesError):
     """The run's name is already taken by another configuration."""
 

@@ -46,7 +46,8 @@ def _example(name: str) -> str:
 
 
 def _flow(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True).strip().removesuffix("...").strip()
+    text: str = yaml.safe_dump(value, default_flow_style=True)
+    return text.strip().removesuffix("...").strip()
 
 
 def _commented(name: str, field: FieldInfo, indent: str) -> list[str]:

@@ -27,9 +27,7 @@ class ClassesSettings(Settings):
 class ReliableSettings(Settings):
     """The verdict on every pixel of the map: reliable, uncertain or rejected."""
 
-    keep_quantile: float = ours(
-        0.8, "Polygon parts nearer to their class than this quantile are kept", gt=0, le=1
-    )
+    keep_quantile: float = ours(0.8, "Polygon parts nearer to their class than this quantile are kept", gt=0, le=1)
     samples_per_class: int = ours(2_000, "Reliable samples per class and tile at most", ge=10)
 
 

@@ -27,9 +27,7 @@ class FetchSettings(Settings):
     masked_scene_classes: tuple[int, ...] = ours(
         (0, 1, 3, 8, 9, 10), "Values of the scene classification (SCL) that are no clear view"
     )
-    cloud_buffer_m: float = ours(
-        60.0, "Grow masked shadows and clouds by this distance (metres)", ge=0, le=2000
-    )
+    cloud_buffer_m: float = ours(60.0, "Grow masked shadows and clouds by this distance (metres)", ge=0, le=2000)
 
 
 class FetcherSettings(Settings):

@@ -43,9 +43,7 @@ class CubeSource(Settings):
     offset: float = ours(0.0, "Add this after scaling")
     nodata: float | None = ours(None, "Stored value without data; NaN never has data")
     mask: Annotated[CubeMask | None, Field(description="Clear mask; null: every view with data is clear")] = None
-    timestamps: Annotated[
-        Path | None, Field(description="JSON list of ISO dates, for a folder of NumPy arrays")
-    ] = None
+    timestamps: Annotated[Path | None, Field(description="JSON list of ISO dates, for a folder of NumPy arrays")] = None
     crs: Annotated[str | None, Field(description="CRS such as EPSG:32633, where the files do not say")] = None
     bounds: Annotated[
         tuple[float, float, float, float] | None,

@@ -1,0 +1,82 @@
+"""The numerics profile: what the bytes of trained networks and their maps are promised for.
+
+Floating-point results depend on the processor's instructions, the number of threads of a reduction, and the
+precision. A run settles them once, in its plan; every worker sets them before numeric libraries load.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Capability = Literal["default", "avx2", "avx512", "avx512_bf16", "amx"]
+
+#: What each cap means to the libraries: PyTorch's own kernels, oneDNN, and MKL.
+_CAPS: Final[dict[str, tuple[str, str, str]]] = {
+    "default": ("default", "SSE41", "COMPATIBLE"),
+    "avx2": ("avx2", "AVX2", "AVX2,STRICT"),
+    "avx512": ("avx512", "AVX512_CORE", "AVX512,STRICT"),
+    "avx512_bf16": ("avx512", "AVX512_CORE_BF16", "AVX512,STRICT"),
+    "amx": ("avx512", "AVX512_CORE_AMX", "AVX512,STRICT"),
+}
+
+
+class NumericsProfile(BaseModel):
+    """Device class, processor features, precision, and the threads and processes of training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    capability: Capability = "default"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    training_threads: int = 1
+    training_processes: int = 1
+
+
+def settle(device: Literal["cpu", "cuda"], precision: str, training_threads: int) -> NumericsProfile:
+    """The profile of a run that is planned on this machine."""
+    capability = processor_capability()
+    if precision == "auto":
+        precision = "bfloat16" if device == "cuda" or capability in ("avx512_bf16", "amx") else "float32"
+    return NumericsProfile(
+        device=device,
+        capability=capability,
+        precision="bfloat16" if precision == "bfloat16" else "float32",
+        training_threads=training_threads,
+    )
+
+
+def processor_capability() -> Capability:
+    """The highest cap that this machine's processor supports."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return "default"
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return "default"
+    flags = next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith("flags")), [])
+    found = set(flags)
+    if {"amx_tile", "amx_bf16"} <= found:
+        return "amx"
+    if "avx512_bf16" in found:
+        return "avx512_bf16"
+    if {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= found:
+        return "avx512"
+    return "avx2" if {"avx2", "fma"} <= found else "default"
+
+
+def apply(profile: NumericsProfile, environment: MutableMapping[str, str] | None = None) -> None:
+    """Set the profile for a process; must come before NumPy, PyTorch or MKL load to bind all of them."""
+    target = os.environ if environment is None else environment
+    aten, onednn, mkl = _CAPS[profile.capability]
+    target["ATEN_CPU_CAPABILITY"] = aten
+    target["ONEDNN_MAX_CPU_ISA"] = onednn
+    target["MKL_CBWR"] = mkl
+    target["MKL_DYNAMIC"] = "FALSE"
+    target["OMP_DYNAMIC"] = "FALSE"
+    target["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"

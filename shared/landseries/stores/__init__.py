@@ -1,0 +1,1 @@
+"""Where artifacts and markers lie: one protocol, several stores."""

@@ -1,0 +1,71 @@
+"""What landseries asks of a store: whole objects under keys, written atomically, listed by prefix."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from landseries.errors import StoreError
+
+_KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+_KEY_LENGTH: Final = 900
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it."""
+
+    key: str
+    size_bytes: int
+
+
+class Store(Protocol):
+    """A flat space of objects. Keys are `/`-separated names of letters, digits, `.`, `_` and `-`."""
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        """Write an object, whole or not at all; an object of that key is replaced.
+
+        Raises:
+            StoreError: the store is full, or refuses.
+        """
+
+    def put_new(self, key: str, content: bytes | Path) -> bool:
+        """Write an object only where none of that key exists; whether this call wrote it.
+
+        Raises:
+            StoreError: the store is full, or refuses.
+        """
+
+    def get(self, key: str) -> bytes | None:
+        """A small object's content; None where there is none."""
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """An object as a file that can be read while the context is open, and must not be changed.
+
+        Raises:
+            StoreError: there is no such object.
+        """
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object of that key."""
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """The objects whose keys begin with a prefix (which ends with `/`, or is empty), in ascending order."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object, where there is one."""
+
+
+def check_key(key: str) -> str:
+    """The key itself, if it is one.
+
+    Raises:
+        StoreError: it could lead outside the store, or some store could not hold it.
+    """
+    if len(key) > _KEY_LENGTH or not _KEY.fullmatch(key):
+        raise StoreError(f"{key[:100]!r} is no key: use letters, digits, '.', '_', '-' and '/' between names")
+    return key

@@ -1,0 +1,126 @@
+"""A folder as a store: what a laptop needs, and what a job inside an HPC system sees."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from landseries.errors import StoreError, StoreFull
+from landseries.stores.base import StoredObject, check_key
+
+#: Unfinished writes; on the same file system as the objects, so that finishing is one rename.
+_INCOMING: Final = ".incoming"
+
+
+class LocalStore:
+    """A folder of files, one per object.
+
+    A write goes to a file of its own beside the objects and is then renamed (or linked, where it must be new), so a
+    reader never sees half an object, whatever kills the writer.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        try:
+            (self.folder / _INCOMING).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.folder}: cannot be used as a store: {error.strerror}") from error
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        """See `Store.put`."""
+        with self._incoming(key, content) as (incoming, target):
+            incoming.replace(target)
+
+    def put_new(self, key: str, content: bytes | Path) -> bool:
+        """See `Store.put_new`."""
+        if self.exists(key):
+            return False
+        with self._incoming(key, content) as (incoming, target):
+            try:
+                os.link(incoming, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """See `Store.get`."""
+        try:
+            return self._path(key).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    @contextmanager
+    def local(self, key: str) -> Iterator[Path]:
+        """See `Store.local`; the object's own file."""
+        path = self._path(key)
+        if not path.is_file():
+            raise StoreError(f"{self.folder}: there is no object {key}")
+        yield path
+
+    def exists(self, key: str) -> bool:
+        """See `Store.exists`."""
+        return self._path(key).is_file()
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """See `Store.list`."""
+        start = self.folder / check_key(prefix.rstrip("/")) if prefix else self.folder
+        found = []
+        for folder, names, files in os.walk(start):
+            if Path(folder) == self.folder:
+                names[:] = [name for name in names if name != _INCOMING]
+            found += [Path(folder) / name for name in files]
+        keys = sorted(path.relative_to(self.folder).as_posix() for path in found)
+        for key in keys:
+            try:
+                yield StoredObject(key, (self.folder / key).stat().st_size)
+            except FileNotFoundError:
+                continue
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        self._path(key).unlink(missing_ok=True)
+
+    def clean(self) -> None:
+        """Remove what killed writers left; only when nobody else writes."""
+        shutil.rmtree(self.folder / _INCOMING, ignore_errors=True)
+        (self.folder / _INCOMING).mkdir(parents=True, exist_ok=True)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / check_key(key)
+
+    @contextmanager
+    def _incoming(self, key: str, content: bytes | Path) -> Iterator[tuple[Path, Path]]:
+        target = self._path(key)
+        handle = -1
+        incoming = Path()
+        try:
+            handle, name = tempfile.mkstemp(dir=self.folder / _INCOMING)
+            incoming = Path(name)
+            with os.fdopen(handle, "wb") as stream:
+                if isinstance(content, bytes):
+                    stream.write(content)
+                else:
+                    with content.open("rb") as source:
+                        shutil.copyfileobj(source, stream, 1 << 20)
+                stream.flush()
+                os.fsync(stream.fileno())
+            incoming.chmod(0o644)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield incoming, target
+        except OSError as error:
+            raise _explain(error, self.folder, key) from error
+        finally:
+            if handle != -1:
+                incoming.unlink(missing_ok=True)
+
+
+def _explain(error: OSError, folder: Path, key: str) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"{folder}: the disk is full; free some space and start the run again, it goes on from here")
+    return StoreError(f"{folder}: cannot write {key}: {error.strerror}")
