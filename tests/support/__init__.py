@@ -1,0 +1,1 @@
+"""What tests of several rooms share; imported as `support` (pytest puts `tests` on the path)."""
