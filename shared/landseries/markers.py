@@ -99,10 +99,18 @@ class Markers:
         return all(self._satisfied(unit, need) for need in STAGES[unit.stage].needs)
 
     def due_now(self) -> Iterator[Unit]:
-        """Every unit that could be worked on now, derived from the markers alone."""
-        for stage in STAGES:
+        """Every unit that could be worked on now, derived from the markers alone.
+
+        Groups of wide joins are looked at afresh, because a worker may have died between its last member's marker
+        and the group's.
+        """
+        for stage, row in STAGES.items():
             for unit in self._pipeline.units(stage):
-                if not self.answered(unit) and self.is_due(unit):
+                if self.answered(unit):
+                    continue
+                if all(
+                    self._rebuilt(unit, need) if _is_wide(need) else self._satisfied(unit, need) for need in row.needs
+                ):
                     yield unit
 
     def _satisfied(self, unit: Unit, need: Need) -> bool:
@@ -136,6 +144,17 @@ class Markers:
             size = -(-size // GROUP_SIZE)
             group //= GROUP_SIZE
         return True
+
+    def _rebuilt(self, waiting: Unit, need: Need) -> bool:
+        """Whether a wide join is complete, with the markers of its complete groups written again."""
+        members = list(self._members(waiting, need))
+        complete = [self.answered(member) for member in members]
+        for level in range(1, _top_level(len(members)) + 1 if len(members) > GROUP_SIZE else 1):
+            complete = [all(complete[i : i + GROUP_SIZE]) for i in range(0, len(complete), GROUP_SIZE)]
+            for group, whole in enumerate(complete):
+                if whole:
+                    self._store.put(self._group_key(waiting, need, level, group), b"{}")
+        return all(complete)
 
     def _members(self, waiting: Unit, need: Need) -> dict[Unit, int]:
         """Position of each member of a wide join, which never changes during a run."""

@@ -94,23 +94,24 @@ class Worker:
             notify: told how a long unit comes along.
         """
         self._store = store
-        self._scratch = scratch
+        self.scratch = scratch
         self._threads = threads
         self._notify = notify
         self._runs: dict[str, OpenRun] = {}
         self._services: dict[str, Service] = {}
         self._verified: dict[str, str] = {}
 
-    def process(self, message: Message) -> list[Message]:
+    def process(self, message: Message, threads: int | None = None) -> list[Message]:
         """Do the unit that a message names, and return the messages that became due.
 
-        The caller publishes them, and only then acknowledges the message.
+        The caller publishes them, and only then acknowledges the message. `threads` overrides the worker's own.
 
         Raises:
             BadMessage: the message cannot be read, or names a unit or run that there is not.
             StageVersionMismatch: a worker of another version must do it.
             StoreError, OSError: worth another try.
         """
+        self._threads = threads or self._threads
         run_id, unit = decode(message)
         run = self._open_run(run_id)
         self._check(run, unit)
@@ -198,9 +199,9 @@ class Worker:
 
     @contextmanager
     def _context(self, run: OpenRun, unit: Unit, inputs: Mapping[str, list[Input]]) -> Iterator[Context]:
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=self._scratch))
-        checkpoints = self._scratch / "checkpoints" / run.plan.run_id / "-".join((unit.stage, *unit.key))
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
+        checkpoints = self.scratch / "checkpoints" / run.plan.run_id / "-".join((unit.stage, *unit.key))
         try:
             yield Context(
                 unit=unit,

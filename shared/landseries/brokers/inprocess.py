@@ -68,6 +68,11 @@ class InProcessBroker:
         with self._changed:
             return self._is_idle()
 
+    def only_one(self) -> bool:
+        """Whether one message is in work and none is queued."""
+        with self._changed:
+            return self._unacked == 1 and not any(self._ready.values())
+
     def settle(self, message: Message, retry_reason: str | None, dead_reason: str | None) -> None:
         """What a delivery reports back."""
         with self._changed:

@@ -1,0 +1,5 @@
+"""`python -m landseries`: the command line."""
+
+from landseries.cli import main
+
+main()

@@ -1,0 +1,205 @@
+"""The command line: `landseries init | check | run | status | simulate | worker`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from landseries import __version__
+from landseries.errors import ConfigError, LandseriesError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Consistent annual land-cover maps from Sentinel-2 time series and an existing map.\n\n"
+    "Start with [bold]landseries init run.yaml[/], then [bold]check[/] it, then [bold]run[/] it.",
+)
+_out = Console()
+_err = Console(stderr=True)
+
+ConfigPath = Annotated[Path, typer.Argument(help="The run's configuration (YAML)", show_default=False)]
+Workdir = Annotated[
+    Path,
+    typer.Option(help="Folder for artifacts, unfinished files and results; it can hold many runs, which share work"),
+]
+
+
+def main() -> None:
+    """Run the command line; errors that people can mend are printed without a traceback, with exit status 2."""
+    try:
+        app()
+    except LandseriesError as error:
+        _err.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _err.print("interrupted; start the same command again to go on from here")
+        sys.exit(130)
+
+
+def _version(show: bool) -> None:
+    if show:
+        _out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+    pass
+
+
+@app.command()
+def init(
+    config: Annotated[Path, typer.Argument(help="File to write")] = Path("run.yaml"),
+    force: Annotated[bool, typer.Option(help="Replace an existing file")] = False,
+) -> None:
+    """Write a commented configuration with every setting, its default, and where the default comes from."""
+    from landseries.template import config_template
+
+    if config.exists() and not force:
+        raise ConfigError(f"{config}: is there already; choose another name, or --force to replace it")
+    config.write_text(config_template(), encoding="utf-8")
+    _out.print(f"{config}: edit area, source and reference, then `landseries check {config}`", highlight=False)
+
+
+@app.command()
+def check(config: ConfigPath, workdir: Workdir = Path("work")) -> None:
+    """Validate a configuration, touch its sources, and say per stage what would be done, before anything is spent."""
+    from landseries.forecast import forecast
+    from landseries.plan import make_plan
+    from landseries.planning import describe_source, settle_numerics
+    from landseries.stores.local import LocalStore
+
+    loaded, source = describe_source(config)
+    plan = make_plan(loaded, source, settle_numerics(loaded))
+    pixels = sum(tile.width * tile.height for tile in plan.tile.values())
+    _out.print(
+        f"{plan.run_id}: {len(plan.tile)} tiles ({pixels / 1e6:.2f} million pixels) in "
+        f"{', '.join(plan.extent.tiles_of)}; {len(source.features)} features; acquisitions in the source: "
+        + ", ".join(f"{year}: {count}" for year, count in sorted(source.acquisitions.items())),
+        highlight=False,
+        soft_wrap=True,
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        store = LocalStore(workdir / "store" if (workdir / "store").is_dir() else Path(scratch) / "empty")
+        stages = forecast(store, plan, Path(scratch))
+    table = Table(box=None)
+    for heading in ("stage", "(new)", "(done)"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for stage, found in stages.items():
+        unknown = stage == "fetch" and stages["search"].new > 0
+        table.add_row(stage, "after search" if unknown else str(found.new), str(found.done))
+    _out.print(table)
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    workdir: Workdir = Path("work"),
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes; the results do not depend on it")] = 0,
+) -> None:
+    """Do a whole run on this machine. Interrupted and started again, it goes on; nothing is done twice."""
+    from landseries.collect import collect
+    from landseries.display import ProgressDisplay
+    from landseries.embedded import EmbeddedRun
+    from landseries.plan import make_plan
+    from landseries.planning import describe_source, settle_numerics
+
+    loaded, source = describe_source(config)
+    plan = make_plan(loaded, source, settle_numerics(loaded))
+    display = ProgressDisplay(_out)
+    embedded = EmbeddedRun(workdir, plan, jobs=jobs or os.cpu_count() or 1, watcher=display)
+    with display.showing():
+        outcome = embedded.run()
+    for letter in outcome.dead_letters:
+        _err.print(f"[bold red]stalled[/] {_unit_name(letter.message)}: {letter.reason}", highlight=False)
+    if not outcome.complete:
+        raise LandseriesError("the run is not complete; mend the causes above and start the same command again")
+    results = workdir / plan.run_id
+    collect(embedded.store, plan, results)
+    _out.print(f"report: {(results / 'report.html').resolve()}", highlight=False, soft_wrap=True)
+    if outcome.dead_letters:
+        raise LandseriesError("some units stalled (above); start the same command again to retry them")
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="The run's name; all runs where left out")] = None,
+    workdir: Workdir = Path("work"),
+) -> None:
+    """Show how far the runs of a work folder are, and what was refused and why."""
+    from landseries.plan import list_runs, read_plan
+    from landseries.status import status_table
+    from landseries.stores.local import LocalStore
+
+    if not (workdir / "store").is_dir():
+        raise ConfigError(f"{workdir}: holds no runs; give the folder of `landseries run` with --workdir")
+    store = LocalStore(workdir / "store")
+    names = [name] if name is not None else list_runs(store)
+    for run_id in names:
+        plan = read_plan(store, run_id)
+        if plan is None:
+            raise ConfigError(f"{workdir}: has no run {run_id!r}; it has {', '.join(list_runs(store)) or 'none'}")
+        table, refused = status_table(store, plan)
+        _out.print(table)
+        for line in refused:
+            _out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="Folder to write the archive to", show_default=False)],
+    seed: Annotated[int, typer.Option(min=0, help="Everything follows from it")] = 1,
+    size: Annotated[int, typer.Option(min=256, help="Side of the scene in pixels of 10 m; a multiple of 256")] = 512,
+    years: Annotated[list[int] | None, typer.Option(help="A year; repeat for more [default: 2018 2019 2020]")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes")] = os.cpu_count() or 1,
+) -> None:
+    """Write an artificial Sentinel-2 archive with known truth: SAFE products, a CLC raster, truth maps, changes."""
+    from rich.progress import Progress
+
+    from landseries.simulation import simulate as write_archive
+
+    with Progress(console=_out, disable=not _out.is_terminal) as progress:
+        task = progress.add_task("products", total=None)
+        write_archive(
+            folder,
+            seed=seed,
+            size_px=size,
+            years=tuple(years or (2018, 2019, 2020)),
+            jobs=jobs,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _out.print(f"simulated archive: {folder.resolve()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def worker(
+    services: Annotated[list[str], typer.Argument(help="Services whose units to do", show_default=False)],
+    workdir: Workdir = Path("work"),
+) -> None:
+    """Do units of work: messages come as JSON lines on standard input, answers go to standard output.
+
+    This is how [bold]landseries run[/] drives its worker processes over a work folder.
+    """
+    from landseries.child import serve
+
+    serve(services, workdir)
+
+
+def _unit_name(message: object) -> str:
+    from landseries.messages import BadMessage, Message, decode
+
+    assert isinstance(message, Message)
+    try:
+        return decode(message)[1].name
+    except BadMessage:
+        return json.dumps(message.type)

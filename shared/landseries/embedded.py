@@ -1,0 +1,237 @@
+"""The embedded run: everything in one process tree, a folder as the store, queues in memory.
+
+The parent holds the queues; each job is a thread that hands messages to a worker process of its own and reads what
+became due. A worker that dies is started again and its message redelivered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from landseries import numerics
+from landseries.brokers.inprocess import DeadLetter, InProcessBroker, InProcessDelivery
+from landseries.errors import LandseriesError, StoreFull
+from landseries.markers import Marker
+from landseries.messages import Message, decode, encode
+from landseries.pipeline import SERVICES, STAGES, Unit
+from landseries.plan import RunPlan, freeze_plan
+from landseries.stores.local import LocalStore
+from landseries.worker import OpenRun
+
+_POLL_S: Final = 1.0
+
+
+class Watcher(Protocol):
+    """Whoever watches a run."""
+
+    def begin(self, totals: dict[str, int], answered: dict[str, int]) -> None:
+        """The run starts, with so many units known and so many of them answered before."""
+
+    def total(self, stage: str, units: int) -> None:
+        """A stage turns out to have so many units."""
+
+    def answered(self, unit: Unit, marker: Marker) -> None:
+        """A unit was answered."""
+
+    def note(self, text: str) -> None:
+        """Something worth telling."""
+
+
+@dataclass
+class Outcome:
+    """How an embedded run ended."""
+
+    complete: bool
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+
+class EmbeddedRun:
+    """One run in a work folder: `store/` holds its artifacts, `scratch/` what is unfinished."""
+
+    def __init__(self, workdir: Path, plan: RunPlan, *, jobs: int, watcher: Watcher) -> None:
+        """Freeze the plan.
+
+        Raises:
+            RunConflict: the work folder has another run of this name.
+        """
+        self._workdir = workdir.resolve()
+        self.store = LocalStore(self._workdir / "store")
+        freeze_plan(self.store, plan)
+        self._plan = plan
+        self._run = OpenRun(self.store, plan)
+        self._jobs = jobs
+        self._watcher = watcher
+        self._broker = InProcessBroker()
+        self._stop = threading.Event()
+        self._failure: LandseriesError | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> Outcome:
+        """Do all that is missing.
+
+        Raises:
+            StoreFull: the disk is full; what was done stays done.
+            KeyboardInterrupt: someone pressed Ctrl-C; what was done stays done.
+        """
+        self.store.clean()
+        self._clean_scratch()
+        self._begin()
+        self._broker.publish(encode(self._plan.run_id, unit) for unit in self._run.markers.due_now())
+        threads = [threading.Thread(target=self._guarded, name=f"job-{i}", daemon=True) for i in range(self._jobs)]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.2)
+        finally:
+            self._stop.set()
+            for thread in threads:
+                thread.join(5)
+        if self._failure is not None:
+            raise self._failure
+        complete = self._run.markers.answered(Unit("report", ()))
+        return Outcome(complete, list(self._broker.dead_letters))
+
+    def _begin(self) -> None:
+        totals = {stage: sum(1 for _ in self._run.pipeline.units(stage)) for stage in STAGES}
+        done = {stage: sum(1 for _ in self._run.markers.all_of(stage)) for stage in STAGES}
+        self._watcher.begin(totals, done)
+
+    def _clean_scratch(self) -> None:
+        """Remove what killed workers left; checkpoints stay, they let training go on."""
+        for left in (self._workdir / "scratch").glob("tmp*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _guarded(self) -> None:
+        try:
+            self._job()
+        except LandseriesError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(LandseriesError(f"the run cannot go on: {type(error).__name__}: {error}"))
+
+    def _fail(self, error: LandseriesError) -> None:
+        with self._lock:
+            self._failure = self._failure or error
+        self._stop.set()
+
+    def _job(self) -> None:
+        """One job: a worker process, and the messages it is given."""
+        worker = _WorkerProcess(self._workdir, self._plan, self._note)
+        try:
+            while not self._stop.is_set():
+                delivery = self._broker.receive(SERVICES, _POLL_S)
+                if delivery is None:
+                    if self._broker.idle():
+                        return
+                    continue
+                answer = worker.ask(delivery.message, self._threads_for_next())
+                self._settle(delivery, answer)
+        finally:
+            worker.kill()
+
+    def _threads_for_next(self) -> int:
+        """All cores for a unit that is alone, else a job's share; bytes do not depend on it."""
+        cores = os.cpu_count() or 1
+        return cores if self._broker.only_one() else max(1, cores // self._jobs)
+
+    def _settle(self, delivery: InProcessDelivery, answer: dict[str, Any]) -> None:
+        _, unit = decode(delivery.message)
+        if "due" in answer:
+            self._broker.publish(Message.model_validate(entry) for entry in answer["due"])
+            marker = self._run.markers.get(unit)
+            if marker is not None:
+                self._tell(unit, marker)
+            delivery.ack()
+        elif "full" in answer:
+            raise StoreFull(answer["full"])
+        elif "retry" in answer:
+            self._note(f"{unit.name}: try {delivery.message.attempt} failed: {answer['retry']}")
+            delivery.retry(answer["retry"])
+        else:
+            delivery.dead(answer["dead"])
+
+    def _tell(self, unit: Unit, marker: Marker) -> None:
+        with self._lock:
+            if unit.stage == "search":
+                self._watcher.total("fetch", sum(1 for _ in self._run.pipeline.units("fetch")))
+            self._watcher.answered(unit, marker)
+
+    def _note(self, text: str) -> None:
+        with self._lock:
+            self._watcher.note(text)
+
+
+class _WorkerProcess:
+    """A worker process, started when it is first needed and again after it died."""
+
+    def __init__(self, workdir: Path, plan: RunPlan, note: Callable[[str], None]) -> None:
+        self._workdir = workdir
+        self._note = note
+        self._process: subprocess.Popen[str] | None = None
+        self._environment = dict(os.environ)
+        numerics.apply(plan.numerics, self._environment)
+        self._environment |= {
+            "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "NUMBA_NUM_THREADS": str(os.cpu_count() or 1),
+            "GDAL_CACHEMAX": "64",
+            "MALLOC_ARENA_MAX": "2",
+            "PYTHONHASHSEED": "0",
+        }
+
+    def ask(self, message: Message, threads: int) -> dict[str, Any]:
+        """Hand over a message and wait for the answer; a worker that dies over it asks for another try."""
+        process = self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps({"message": message.model_dump(mode="json"), "threads": threads}) + "\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                answer: dict[str, Any] = json.loads(line)
+                if "note" not in answer:
+                    return answer
+                self._note(answer["note"])
+        except BrokenPipeError:
+            pass
+        code = process.wait()
+        self._process = None
+        return {"retry": f"its worker died ({_explain_exit(code)})"}
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _start(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "landseries", "worker", *SERVICES, "--workdir", str(self._workdir)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+                # A process group of its own: Ctrl-C reaches the run, which then ends its workers in order.
+                process_group=0,
+            )
+        return self._process
+
+
+def _explain_exit(code: int) -> str:
+    if code == -9:
+        return "killed, perhaps for lack of memory: use fewer --jobs"
+    return f"signal {-code}" if code < 0 else f"exit status {code}"
