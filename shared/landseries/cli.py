@@ -105,7 +105,9 @@ def check(config: ConfigPath, workdir: Workdir = Path("work")) -> None:
 def run(
     config: ConfigPath,
     workdir: Workdir = Path("work"),
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes; the results do not depend on it")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes [default: one per core]; results do not depend on it")
+    ] = None,
 ) -> None:
     """Do a whole run on this machine. Interrupted and started again, it goes on; nothing is done twice."""
     from landseries.collect import collect

@@ -15,7 +15,6 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Final
 
-import mgrs
 import numpy as np
 import numpy.typing as npt
 import shapely
@@ -25,11 +24,9 @@ from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
 from landseries.errors import ConfigError
+from landseries.granules import home_granules
 
 RESOLUTION_M: Final = 10
-#: Side of an MGRS granule of Sentinel-2 L2A, in metres; its upper-left corner is that of a 100 km square.
-GRANULE_SIDE_M: Final = 109_800
-_SQUARE_M: Final = 100_000
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,8 @@ def tiles_of_area(area: BaseGeometry, tile_size_px: int, granules: Collection[st
     without_granule = 0
     for zone, north in _zones(area):
         for column, row in _cells(area, zone, north, tile_size_px):
-            home = next((g for g in home_granules(zone, north, column, row, tile_size_px) if g in available), None)
+            holding = home_granules(zone, north, column, row, tile_size_px * RESOLUTION_M)
+            home = next((granule for granule in holding if granule in available), None)
             if home is None:
                 without_granule += 1
             else:
@@ -158,25 +156,6 @@ def tiles_of_raster(raster: Raster, name: str, tile_size_px: int, area: BaseGeom
     if not tiles:
         raise ConfigError(f"area: lies outside the cube, whose bounds are {raster.footprint().bounds} (lon, lat)")
     return tiles
-
-
-def home_granules(zone: int, north: bool, column: int, row: int, tile_size_px: int) -> list[str]:
-    """MGRS names of the granules that hold a lattice tile wholly, its home first.
-
-    The home is the granule of the 100 km square with the tile's upper-left pixel; the others are the neighbours to
-    the west and north, which overlap it by 9.8 km (Sentinel-2 Products Specification, tiling grid).
-    """
-    side = tile_size_px * RESOLUTION_M
-    left, top = column * side, row * side
-    square_left = math.floor((left + RESOLUTION_M / 2) / _SQUARE_M) * _SQUARE_M
-    square_bottom = math.floor((top - RESOLUTION_M / 2) / _SQUARE_M) * _SQUARE_M
-    names: list[str] = []
-    for dx, dy in ((0, 0), (-_SQUARE_M, 0), (0, _SQUARE_M), (-_SQUARE_M, _SQUARE_M)):
-        x, y = square_left + dx, square_bottom + dy
-        holds = left + side <= x + GRANULE_SIDE_M and top - side >= y + _SQUARE_M - GRANULE_SIDE_M
-        if holds and 0 < x + _SQUARE_M / 2 < 1_000_000 and y + _SQUARE_M / 2 < 10_000_000:
-            names.append(_mgrs_square(zone, north, x + _SQUARE_M // 2, y + _SQUARE_M // 2))
-    return names
 
 
 def area_mask(tile: Raster, area: BaseGeometry | None) -> npt.NDArray[np.bool_]:
@@ -299,11 +278,6 @@ def _zone_of(crs: str) -> int | None:
     if code.isdigit() and int(code) // 100 in (326, 327):
         return int(code) % 100
     return None
-
-
-def _mgrs_square(zone: int, north: bool, easting: int, northing: int) -> str:
-    name: str = mgrs.MGRS().UTMToMGRS(zone, "N" if north else "S", easting, northing, MGRSPrecision=0)
-    return name.strip().zfill(5)
 
 
 @lru_cache(maxsize=64)

@@ -19,10 +19,10 @@ _EXAMPLES: dict[str, Any] = {
 }
 
 _HEAD = """\
-# A landseries run. Check it with `landseries check FILE`, start it with `landseries run FILE`.
-# Only the fields without `#` in front are needed; the others stand at their defaults, with where those come from:
-# (paper) = given in the paper, (ours) = landseries' own, because the paper gives none.
-# Paths are relative to this file; ${NAME} reads the environment.
+## A landseries run. Check it with `landseries check FILE`, start it with `landseries run FILE`.
+## Only the fields without `#` in front are needed; the others stand at their defaults, with where those come from:
+## (paper) = given in the paper, (ours) = landseries' own, because the paper gives none.
+## Paths are relative to this file; ${NAME} reads the environment.
 """
 
 
@@ -31,7 +31,7 @@ def config_template() -> str:
     lines = [_HEAD]
     for name, field in RunConfig.model_fields.items():
         if name in _EXAMPLES:
-            lines += ["", f"# {field.description}"]
+            lines += ["", f"## {field.description}"]
             lines.append(_example(name))
         else:
             lines += ["", *_commented(name, field, "")]
@@ -53,11 +53,12 @@ def _flow(value: Any) -> str:
 def _commented(name: str, field: FieldInfo, indent: str) -> list[str]:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, BaseModel):
-        lines = [f"# {indent}# {(type(default).__doc__ or '').strip()}", f"# {indent}{name}:"]
+        about = (type(default).__doc__ or "").strip().splitlines()[0]
+        lines = [f"# {indent}## {about}", f"# {indent}{name}:"]
         for inner, inner_field in type(default).model_fields.items():
             lines += _commented(inner, inner_field, indent + "  ")
         return lines
     extra = field.json_schema_extra
     origin = f" ({extra['origin']})" if isinstance(extra, dict) and "origin" in extra else ""
     value = list(default) if isinstance(default, tuple) else default
-    return [f"# {indent}# {field.description}{origin}", f"# {indent}{name}: {_flow(value)}"]
+    return [f"# {indent}## {field.description}{origin}", f"# {indent}{name}: {_flow(value)}"]

@@ -84,6 +84,7 @@ class Worker:
         *,
         threads: int = 1,
         notify: Callable[[str], None] = lambda text: None,
+        services: Mapping[str, Service] | None = None,
     ) -> None:
         """Make a worker.
 
@@ -92,13 +93,14 @@ class Worker:
             scratch: folder for unfinished files.
             threads: threads that handlers should use.
             notify: told how a long unit comes along.
+            services: services by name; default those that are installed.
         """
         self._store = store
         self.scratch = scratch
         self._threads = threads
         self._notify = notify
         self._runs: dict[str, OpenRun] = {}
-        self._services: dict[str, Service] = {}
+        self._services: dict[str, Service] = dict(services or {})
         self._verified: dict[str, str] = {}
 
     def process(self, message: Message, threads: int | None = None) -> list[Message]:
