@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from landseries.errors import Refused
 from numpy.typing import NDArray
+
+from landseries.errors import Refused
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -239,7 +240,7 @@ def _check_arrays(forest: Forest) -> None:
     nodes = forest.child.size
     if forest.feature.size != nodes or forest.threshold.size != nodes:
         raise ValueError(
-            f"feature, threshold, child: {forest.feature.size}, {forest.threshold.size} and {nodes} nodes; expected equal"
+            f"feature, threshold, child: {forest.feature.size}, {forest.threshold.size}, {nodes} nodes; expected equal"
         )
     first = forest.first_node.astype(np.int64)
     if first.size < 2 or first[0] != 0 or first[-1] != nodes or (np.diff(first) < 1).any():

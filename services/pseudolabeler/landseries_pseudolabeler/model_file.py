@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from landseries.errors import ArtifactError
-from landseries_pseudolabeler.forest import Forest
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from landseries.errors import ArtifactError
+from landseries_pseudolabeler.forest import Forest
 
 _KEY: Final = "landseries"
 _FORMAT: Final = "landseries-forest"

@@ -22,8 +22,9 @@ from typing import Any, Final, TypeVar
 
 import numba
 import numpy as np
-from landseries_pseudolabeler.forest import Forest
 from numpy.typing import NDArray
+
+from landseries_pseudolabeler.forest import Forest
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -66,14 +67,15 @@ def predict(
         threads: Threads to use; default Numba's number (`numba.set_num_threads`). The result does not depend on it.
 
     Raises:
-        ValueError: Features have another dtype or number than the forest's.
+        ValueError: Features have another dtype or number than the forest's, or there is no thread to use.
     """
     if features.ndim != 2 or features.dtype != np.int16 or features.shape[0] != len(forest.features):
         raise ValueError(
             f"features are {features.dtype} {features.shape}; the forest reads int16 ({len(forest.features)}, pixels)"
         )
-    if threads is None:
-        threads = numba.get_num_threads()
+    threads = numba.get_num_threads() if threads is None else threads
+    if threads < 1:
+        raise ValueError(f"threads: {threads}; expected at least 1")
     pixels = features.shape[1]
     label = np.empty(pixels, np.uint8)
     probability = np.empty(pixels, np.float32)
@@ -115,7 +117,7 @@ def _rows(forest: Forest) -> NDArray[np.uint32]:
 
 
 def _compiled(function: _Function) -> _Function:
-    """Compile at the first call: once per machine, or once per process where no cache can be written (read-only images)."""
+    """Compile at the first call: once a machine, or once a process where no cache can be written (read-only image)."""
     try:
         compiled: _Function = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
