@@ -145,11 +145,10 @@ _ROWS: Final[tuple[Stage, ...]] = (
     Stage(
         *("sample", "sampler", ("tile",)),
         (
-            _need("pseudolabel", tile=_S, year=_E),
-            _need("reliable", tile=_S, tolerant=True),
-            _need("index", SERIES, tile=_S, year=_E),
+            _need("pseudolabel", tile=_S, year=_E, tolerant=True),
+            _need("index", SERIES, tile=_S, year=_E, tolerant=True),
         ),
-        *("sampler.sample", ("legend", "seed", "blocks", "features", "years")),
+        *("sampler.sample", ("seed", "blocks", "area", "features", "years")),
     ),
     Stage(
         *("dataset", "sampler", ("region",)),

@@ -53,6 +53,8 @@ def _flow(value: Any) -> str:
 def _commented(name: str, field: FieldInfo, indent: str) -> list[str]:
     default = field.get_default(call_default_factory=True)
     if isinstance(default, BaseModel):
+        if not type(default).model_fields:
+            return []
         about = (type(default).__doc__ or "").strip().splitlines()[0]
         lines = [f"# {indent}## {about}", f"# {indent}{name}:"]
         for inner, inner_field in type(default).model_fields.items():

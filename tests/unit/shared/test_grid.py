@@ -98,9 +98,7 @@ def test_a_cube_is_cut_without_rest(width: int, height: int, size: int) -> None:
     tiles = tiles_of_raster(cube(width, height), "slovenia", size, None)
     seen = np.zeros((height, width), dtype=int)
     for tile in tiles:
-        seen[
-            tile.row * size : tile.row * size + tile.height, tile.column * size : tile.column * size + tile.width
-        ] += 1
+        seen[tile.row * size : tile.row * size + tile.height, tile.column * size : tile.column * size + tile.width] += 1
     assert (seen == 1).all()
 
 

@@ -1,0 +1,289 @@
+"""The worker and the markers over a real store: reuse, refusals, joins, crashes, and what a handler may see."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from landseries import markers as markers_module
+from landseries.artifacts.documents import read_json, write_json
+from landseries.config import parse_config
+from landseries.errors import ArtifactError, LandseriesError, Refused, RunConflict
+from landseries.grid import Tile
+from landseries.legend import load_legend
+from landseries.markers import Marker
+from landseries.messages import BadMessage, encode
+from landseries.numerics import NumericsProfile
+from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
+from landseries.plan import RunPlan, freeze_plan
+from landseries.service import Context, Handler, Service
+from landseries.stores.local import LocalStore
+from landseries.worker import OpenRun, StageVersionMismatch, Worker
+
+
+def make_plan(run_id: str = "demo", tiles: int = 3, **changes: Any) -> RunPlan:
+    """A run over `tiles` tiles of one granule, two years, two models."""
+    config = {
+        "name": run_id,
+        "years": [2018, 2019],
+        "source": {"kind": "cube", "paths": ["x.nc"], "features": {"NDVI": "ndvi"}},
+        "reference": {"path": "clc.tif", "year": 2018},
+    }
+    grid = [Tile("EPSG:32632", 640.0 * i, 640.0, 10.0, 10.0, 64, 64, f"t{i:05d}", "cube", i, 0) for i in range(tiles)]
+    return RunPlan(
+        run_id=run_id,
+        config=parse_config(config | changes, "test"),
+        config_folder=Path("/nowhere"),
+        legend=load_legend("corine"),
+        area_wkt=None,
+        features=("NDVI",),
+        tiles=tuple(tile.as_json() for tile in grid),
+        stage_versions={name: row.version for name, row in STAGES.items()},
+        numerics=NumericsProfile(),
+    )
+
+
+class Toy:
+    """Services whose handlers write what they were given, so that every dependency shows in the digests."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.refuse: dict[str, str] = {}
+        self.outputs: dict[str, list[str]] = {
+            "index": ["series.zarr.zip", "clear_views.tif", "composite.tif", "indices.zarr.zip"],
+            "train": ["weights.safetensors", "summary.json"],
+        }
+        self.hook: Callable[[Context], None] = lambda context: None
+
+    def handle(self, context: Context) -> None:
+        unit = context.unit
+        self.calls.append(unit.name)
+        self.hook(context)
+        if unit.name in self.refuse:
+            raise Refused(self.refuse[unit.name])
+        if unit.stage == "search":
+            chosen = {f"t{i:05d}": ["a1", "a2"] if i else ["a1"] for i in range(3)}
+            write_json(context.output("chosen.json"), chosen)
+            return
+        seen = {}
+        for need in STAGES[unit.stage].needs:
+            for item in context.inputs(need.stage):
+                for name in item.marker.outputs:
+                    with context.local(item, name) as path:
+                        seen[f"{item.unit.name} {name}"] = read_json(path) if path.stat().st_size < 300 else "much"
+        names = self.outputs.get(unit.stage, ["out.json"])
+        if unit.stage == "fetch":
+            names = ["t00000.tif", "t00001.tif", "t00002.tif"]
+        if unit.stage == "dataset":
+            names = ["multi-year.parquet", "single-year.parquet", "summary.json"]
+        for name in names:
+            write_json(context.output(name), {"unit": unit.name, "seen": len(seen)})
+
+    def outside(self, context: Context) -> Mapping[str, str]:
+        return {"product": "checksum"}
+
+    def services(self) -> dict[str, Service]:
+        return {
+            name: Service(
+                name,
+                {stage: Handler(self.handle, self.outside if stage == "search" else None) for stage in stages_of(name)},
+            )
+            for name in SERVICES
+        }
+
+
+@pytest.fixture
+def toy() -> Toy:
+    return Toy()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "store")
+
+
+def drain(store: LocalStore, plan: RunPlan, toy: Toy, scratch: Path) -> OpenRun:
+    """Do a whole run on one worker."""
+    freeze_plan(store, plan)
+    worker = Worker(store, scratch, services=toy.services())
+    run = OpenRun(store, plan)
+    queue = [encode(plan.run_id, unit) for unit in run.markers.due_now()]
+    while queue:
+        queue += worker.process(queue.pop(0))
+    return OpenRun(store, plan)
+
+
+def all_markers(run: OpenRun) -> dict[str, Marker]:
+    return {unit.name: marker for stage in STAGES for unit, marker in run.markers.all_of(stage)}
+
+
+def test_a_run_answers_every_unit_once(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    expected = [unit.name for stage in STAGES for unit in run.pipeline.units(stage)]
+    assert len(expected) == 4 - 2 + 3 + 4 + 6 + 3 + 1 + 3 + 1 + 6 + 3 + 1 + 2 + 6 + 3 + 2 + 1
+    assert sorted(toy.calls) == sorted(expected)
+    assert {marker.status for marker in all_markers(run).values()} == {"done"}
+    assert list(run.markers.due_now()) == []
+
+
+def test_a_second_run_of_the_same_work_computes_nothing(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    first = drain(store, make_plan("one"), toy, tmp_path / "scratch")
+    toy.calls.clear()
+    second = drain(store, make_plan("two"), toy, tmp_path / "scratch")
+    assert toy.calls == []
+    known = {name: marker.outputs for name, marker in all_markers(first).items()}
+    assert {name: marker.outputs for name, marker in all_markers(second).items()} == known
+
+
+def test_a_changed_setting_redoes_only_what_depends_on_it(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    drain(store, make_plan("one"), toy, tmp_path / "scratch")
+    toy.calls.clear()
+    drain(store, make_plan("two", trainer={"train": {"hidden": 32}}), toy, tmp_path / "scratch")
+    # The toy's networks come out the same bytes, so that maps are found by their inputs' digests.
+    assert {name.split()[0] for name in toy.calls} == {"train"}
+    toy.calls.clear()
+    drain(store, make_plan("three", seed=5), toy, tmp_path / "scratch")
+    assert {"cluster", "reliable", "forest", "train"} <= {name.split()[0] for name in toy.calls}
+    assert not {"search", "fetch", "index", "reference"} & {name.split()[0] for name in toy.calls}
+
+
+def test_a_setting_at_its_default_is_the_same_as_none(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    drain(store, make_plan("one"), toy, tmp_path / "scratch")
+    toy.calls.clear()
+    drain(store, make_plan("two", trainer={"train": {"hidden": 64}}), toy, tmp_path / "scratch")
+    assert toy.calls == []
+
+
+def test_a_known_name_with_another_config_is_refused(store: LocalStore) -> None:
+    freeze_plan(store, make_plan())
+    freeze_plan(store, make_plan())
+    with pytest.raises(RunConflict, match=r"differs in seed.*another `name:`"):
+        freeze_plan(store, make_plan(seed=7))
+
+
+def test_a_refusal_is_recorded_and_the_rest_goes_on(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    toy.refuse = {"index t00001 2018": "no clear view", "fetch cube 2019 a2": "truncated"}
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    markers = all_markers(run)
+    assert markers["index t00001 2018"].reason == "no clear view"
+    assert markers["cluster t00001"].status == "refused"
+    assert markers["cluster t00001"].reason == "because index t00001 2018 was refused: no clear view"
+    assert markers["index t00001 2019"].status == "done"  # lives with a refused acquisition
+    assert markers["classes all"].status == "done"
+    assert markers["map t00001 multi-year"].status == "done"  # 2019 is there
+    assert markers["report"].status == "done"
+
+
+def test_a_stage_without_any_input_is_refused(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    toy.refuse = {"search cube 2018": "no product", "search cube 2019": "no product"}
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    markers = all_markers(run)
+    assert markers["index t00000 2018"].reason == "because search cube 2018 was refused: no product"
+    assert markers["forest all"].status == "refused"
+    assert markers["report"].status == "done"
+
+
+def test_redelivered_and_early_messages_do_no_harm(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    plan = make_plan()
+    freeze_plan(store, plan)
+    worker = Worker(store, tmp_path / "scratch", services=toy.services())
+    assert worker.process(encode("demo", Unit("train", ("all", "multi-year")))) == []
+    assert toy.calls == []
+    search = encode("demo", Unit("search", ("cube", "2018")))
+    first = worker.process(search)
+    assert [m.type for m in first] == ["fetch.v1", "fetch.v1"]
+    again = worker.process(search)
+    assert [m.message_id for m in again] == [m.message_id for m in first]
+    assert toy.calls == ["search cube 2018"]
+
+
+def test_a_crash_between_artifact_and_marker_is_made_good(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    before = all_markers(run)
+    for stage in ("dataset", "train", "map", "report"):
+        for unit in list(run.pipeline.units(stage)):
+            store.delete("/".join(("runs/demo/markers", stage, *unit.key)) + ".json")
+    toy.calls.clear()
+    after = all_markers(drain(store, make_plan(), toy, tmp_path / "scratch"))
+    assert [name.split()[0] for name in toy.calls if not name.startswith("report")] == []
+    assert {n: m.outputs for n, m in after.items()} == {n: m.outputs for n, m in before.items()}
+
+
+def test_wide_joins_are_trees_and_lose_nothing(
+    store: LocalStore, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(markers_module, "GROUP_SIZE", 3)
+    toy.refuse = {"search cube 2018": "nothing", "search cube 2019": "nothing"}
+    plan = make_plan(tiles=20)
+    run = drain(store, plan, toy, tmp_path / "scratch")
+    assert run.markers.answered(Unit("report", ()))
+    groups = [item.key for item in store.list("runs/demo/joins/")]
+    assert any("/L3/" in key for key in groups)
+    # A worker that died before it marked its group: the sweep marks it again.
+    for key in groups:
+        store.delete(key)
+    store.delete("runs/demo/markers/classes/all.json")
+    assert Unit("classes", ("all",)) in list(run.markers.due_now())
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        (Unit("index", ("elsewhere", "2018")), "no tile 'elsewhere'"),
+        (Unit("index", ("t00000", "2030")), "no year '2030'"),
+        (Unit("train", ("all", "best")), "no model 'best'"),
+    ],
+)
+def test_a_unit_that_the_run_does_not_have_is_poison(
+    store: LocalStore, toy: Toy, tmp_path: Path, unit: Unit, message: str
+) -> None:
+    freeze_plan(store, make_plan())
+    with pytest.raises(BadMessage, match=message):
+        Worker(store, tmp_path, services=toy.services()).process(encode("demo", unit))
+
+
+def test_a_message_for_an_unknown_run_is_poison(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    with pytest.raises(BadMessage, match="no run named 'other'"):
+        Worker(store, tmp_path, services=toy.services()).process(encode("other", Unit("reference", ("t00000",))))
+
+
+def test_a_worker_of_another_stage_version_hands_back(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    plan = make_plan()
+    plan = plan.model_copy(update={"stage_versions": plan.stage_versions | {"reference": 99}})
+    freeze_plan(store, plan)
+    with pytest.raises(StageVersionMismatch, match="version 99 of stage reference"):
+        Worker(store, tmp_path, services=toy.services()).process(encode("demo", Unit("reference", ("t00000",))))
+
+
+def test_a_corrupt_artifact_is_never_used(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    toy.refuse = {"classes all": "stop here"}
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    marker = run.markers.get(Unit("cluster", ("t00000",)))
+    assert marker is not None
+    store.put(marker.outputs["out.json"].key, b"{}")
+    store.delete("runs/demo/markers/classes/all.json")
+    toy.refuse = {}
+    worker = Worker(store, tmp_path / "scratch", services=toy.services())
+    with pytest.raises(ArtifactError, match="corrupt"):
+        worker.process(encode("demo", Unit("classes", ("all",))))
+
+
+def test_a_handler_sees_only_what_its_row_declares(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    def look(context: Context) -> None:
+        if context.unit.stage == "pseudolabel":
+            assert context.legend.ids
+            assert set(context.input("index").marker.outputs) == {"series.zarr.zip", "clear_views.tif"}
+            with pytest.raises(LandseriesError, match="'seed', which its row"):
+                _ = context.seed
+            with pytest.raises(LandseriesError, match="numerics"):
+                _ = context.profile
+
+    toy.hook = look
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    assert run.markers.answered(Unit("report", ()))
+
+
+def test_no_scratch_is_left(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    drain(store, make_plan(), toy, tmp_path / "scratch")
+    assert not list((tmp_path / "scratch").glob("tmp*"))
