@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from shapely.geometry.base import BaseGeometry
+
 from landseries.artifacts.documents import digest_of_file
 from landseries.config import LoadedConfig, parse_config
 from landseries.grid import Raster, Tile
@@ -17,7 +19,6 @@ from landseries.numerics import NumericsProfile
 from landseries.pipeline import STAGES, Need, Pipeline, Unit
 from landseries.plan import RunPlan, SourceDescription, make_plan
 from landseries.service import Context, Input
-from shapely.geometry.base import BaseGeometry
 
 #: Outputs of a needed unit by name; or why it was refused.
 Given = Mapping[str, Path] | str
