@@ -1,0 +1,60 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up all they need in .venv first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SERVICES := fetcher indexer clusterer pseudolabeler sampler trainer mapper assessor
+# Where real test data lies; tests that need it say so where it is absent.
+export LANDSERIES_TEST_DATA ?= $(realpath ../shared/data)
+# A package index with the CPU build of PyTorch, for machines without a GPU: make demo TORCH_INDEX=URL
+TORCH_INDEX ?=
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+DEMO := demo
+DEMO_SEED ?= 7
+BENCH := bench
+
+.PHONY: help setup demo test lint bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
+
+setup: $(VENV)/ready ## Install landseries and its tools into .venv
+
+$(VENV)/ready: constraints.txt pyproject.toml shared/pyproject.toml $(SERVICES:%=services/%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+	  rm -rf $(VENV); echo "Python's venv module is missing, installing it"; \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; \
+	  else sudo apt-get update -qq && sudo apt-get install -y -qq python3-venv >/dev/null; fi; \
+	  $(PYTHON) -m venv $(VENV); }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv -c constraints.txt
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	  -e './shared[torch,simulation]' $(SERVICES:%=-e ./services/%) --group dev
+	@touch $@
+
+demo: setup ## Simulate an archive, map three years, and open the report's path (about 4 minutes on 2 cores)
+	@start=$$(date +%s); \
+	$(BIN)/landseries simulate $(DEMO)/archive --seed $(DEMO_SEED) --size 512 --jobs $(JOBS); \
+	$(BIN)/landseries check examples/demo.yaml --workdir $(DEMO)/work; \
+	$(BIN)/landseries run examples/demo.yaml --workdir $(DEMO)/work --jobs $(JOBS); \
+	echo "demo: $$(( $$(date +%s) - start )) s"
+
+test: setup ## Run all tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks
+
+lint: setup ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p landseries $(SERVICES:%=-p landseries_%)
+
+bench: setup ## Measure kernels beside their competitors, and the paper's settings on seeds that nothing was tuned on
+	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds -q -s
+	$(BIN)/python -m tests.benchmarks.paper --folder $(BENCH)
+
+clean: ## Remove what demo and bench wrote
+	rm -rf $(DEMO) $(BENCH)
