@@ -181,12 +181,13 @@ _ROWS: Final[tuple[Stage, ...]] = (
     Stage(
         *("mosaic", "assessor", ("granule", "model")),
         (_need("map", tile=_I, model=_S, tolerant=True), _need("index", COMPOSITE, tile=_I, year=_E, tolerant=True)),
-        *("assessor.mosaic", ("legend", "years")),
+        *("assessor.mosaic", ("legend", "years", "models")),
     ),
     Stage(
         *("report", "assessor", ()),
         (
             _need("compare", tile=_E, tolerant=True),
+            _need("reference", tile=_E, tolerant=True),
             _need("mosaic", granule=_E, model=_E, tolerant=True),
             _need("dataset", "summary.json", region=_E, tolerant=True),
             _need("train", "summary.json", region=_E, model=_E, tolerant=True),
