@@ -96,11 +96,13 @@ def _search(**bind: Bind) -> Need:
 _S, _E, _T, _H, _C, _I = Bind.SAME, Bind.EVERY, Bind.TRAINING_YEAR, Bind.HOME, Bind.CHOSEN, Bind.INSIDE
 
 _ROWS: Final[tuple[Stage, ...]] = (
-    Stage("search", "fetcher", ("granule", "year"), (), "fetcher.search", ("periods", "masking")),
+    Stage("search", "fetcher", ("granule", "year"), (), "fetcher.search", ("periods", "masking", "area")),
     Stage("reference", "fetcher", ("tile",), (), "fetcher.reference", ("legend", "area")),
     Stage(
         *("fetch", "fetcher", ("granule", "year", "acquisition")),
-        (_search(granule=_S, year=_S),),
+        # The one document about the acquisition: its products, and the tiles that chose it. Another year's or
+        # acquisition's choice changes nothing.
+        (_need("search", "{acquisition}.json", granule=_S, year=_S),),
         *("fetcher.fetch", ("features",)),
     ),
     Stage(

@@ -286,9 +286,11 @@ def _shared_values(plan: RunPlan, unit: Unit) -> dict[str, Any]:
             years = [int(fields["year"])] if "year" in fields else plan.config.years
             values[name] = {str(year): plan.periods[year].model_dump(mode="json") for year in years}
         elif name == "area":
-            # Only the tile's own part of the area counts: a larger area changes nothing inside.
-            mask = area_mask(plan.tile[fields["tile"]], plan.area)
-            values[name] = "whole" if mask.all() else digest_of(np.packbits(mask).tobytes())
+            # Only the tiles' own part of the area counts: a larger area changes nothing inside.
+            own = [fields["tile"]] if "tile" in fields else plan.extent.tiles_of[fields["granule"]]
+            parts = {tile: area_mask(plan.tile[tile], plan.area) for tile in own}
+            digests = {k: "whole" if v.all() else digest_of(np.packbits(v).tobytes()) for k, v in parts.items()}
+            values[name] = digests[fields["tile"]] if "tile" in fields else digests
         elif name == "masking":
             values[name] = plan.config.fetcher.fetch.model_dump(mode="json", exclude_defaults=True)
         elif name == "legend":
