@@ -14,6 +14,7 @@ from landseries.artifacts.series import reading_series
 from landseries.artifacts.tables import write_table
 from landseries.errors import Refused
 from landseries.grid import Part, area_mask, block_parts
+from landseries.models import MULTI_YEAR_EQUAL, POOLED_MODELS, POOLED_NETWORK, SINGLE_YEAR
 from landseries.pipeline import SERIES
 from landseries.priority import pixel_priority
 from landseries.service import Context, Input
@@ -27,9 +28,6 @@ from landseries_sampler.candidates import (
     write_candidates,
 )
 from landseries_sampler.models import (
-    EQUAL_MODEL,
-    OWN_MODEL,
-    POOLED_MODELS,
     Lines,
     every_year,
     one_year_each,
@@ -139,15 +137,15 @@ def _write_strata(context: Context, agreeing: Drawn, own: Mapping[int, Drawn]) -
 
 def _lines_of(model: str, region: Region, years: Sequence[int]) -> tuple[list[Lines], dict[str, str]]:
     """A model's lines, and for each of its networks that cannot be trained the reason."""
-    if model == OWN_MODEL:
+    if model == SINGLE_YEAR:
         lines = [one for year in region.years for one in every_year(region.own(year))]
-    elif model == EQUAL_MODEL:
+    elif model == MULTI_YEAR_EQUAL:
         lines = one_year_each(region.agreeing)
     else:
         lines = every_year(region.agreeing)
     if model in POOLED_MODELS:
         reason = why_untrainable(lines)
-        return (lines, {}) if reason is None else ([], {"all": reason})
+        return (lines, {}) if reason is None else ([], {POOLED_NETWORK: reason})
     reasons = {one.year: why_untrainable([one]) for one in lines}
     left_out = {str(year): reasons.get(year, "no tile has a pixel to sample") for year in years}
     kept = [one for one in lines if reasons[one.year] is None]

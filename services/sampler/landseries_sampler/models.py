@@ -11,19 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from landseries.grid import Part
-
-#: The model whose lines come from each year's own sample; the others' come from the agreeing sample.
-OWN_MODEL: Final = "single-year"
-#: The model that gets one series of each pixel.
-EQUAL_MODEL: Final = "multi-year-equal"
-#: Models that are one network over all years; the others are one network per year.
-POOLED_MODELS: Final = ("multi-year", EQUAL_MODEL)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""The mapper's stage: weights and series in, a map per year and the number of changes out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from landseries.artifacts.rasters import read_raster, write_cog
+from landseries.artifacts.series import ROWS_PER_CHUNK, SeriesReader, reading_series
+from landseries.errors import ArtifactError, Refused
+from landseries.grid import area_mask
+from landseries.models import network_of
+from landseries.neural.weights import TrainedNetwork, read_weights
+from landseries.pipeline import COUNTS, SERIES, WEIGHTS
+from landseries.service import Context, Input
+from landseries.settings.mapper import MapSettings
+from landseries_mapper.inference import MappingNetwork
+from landseries_mapper.maps import YearMap, band_names, count_changes
+
+_CHANGES_FILE = "changes.tif"
+
+
+def map_tile(context: Context) -> None:
+    """Map every year that has a series and a network: `<year>.tif`; and count the changes: `changes.tif`.
+
+    Raises:
+        Refused: no year has both.
+        ArtifactError: a series has other features or dates than the network was trained on.
+    """
+    train = context.input("train")
+    with context.local(train, WEIGHTS) as path:
+        trained = read_weights(path)
+    inside = area_mask(context.tile, context.area)
+    networks: dict[str, MappingNetwork] = {}
+    maps: list[npt.NDArray[np.uint8]] = []
+    reasons: list[str] = []
+    for item in context.inputs("index"):
+        year = item.unit["year"]
+        name = network_of(context.unit["model"], year)
+        if not item.done:
+            reasons.append(f"{item.unit.name} was {item.marker.status}: {item.marker.reason}")
+        elif name not in trained:
+            reasons.append(f"{train.unit.name} has no network of {year}; its dataset's summary says why")
+        else:
+            if name not in networks:
+                networks[name] = MappingNetwork(trained[name], precision=context.profile.precision)
+            maps.append(_map_year(context, item, trained[name], networks[name], inside))
+    if not maps:
+        raise Refused("no year can be mapped: " + "; ".join(reasons))
+    write_cog(
+        context.output(_CHANGES_FILE), count_changes(maps)[np.newaxis], context.tile, names=["changes"], nodata=255
+    )
+
+
+def _map_year(
+    context: Context,
+    item: Input,
+    trained: TrainedNetwork,
+    network: MappingNetwork,
+    inside: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.uint8]:
+    """Write one year's map and return its classes, (rows, columns) uint8."""
+    settings = context.settings(MapSettings)
+    with context.local(item, COUNTS) as path:
+        clear_views = read_raster(path, context.tile)[0]
+    year_map = YearMap(context.legend, clear_views, inside & (clear_views >= settings.min_clear_views))
+    with context.local(item, SERIES) as path, reading_series(path) as reader:
+        _check(context, item, reader, trained)
+        for first in range(0, reader.height, ROWS_PER_CHUNK):
+            last = min(first + ROWS_PER_CHUNK, reader.height)
+            if year_map.wants(first, last):
+                labels, probabilities = network.predict(reader.rows(first, last), threads=context.threads)
+                year_map.fill(first, labels, probabilities, network.settings.classes)
+    write_cog(
+        context.output(f"{item.unit['year']}.tif"),
+        year_map.bands,
+        context.tile,
+        names=band_names(context.legend),
+        nodata=None,
+        level=1,
+    )
+    context.log(f"{item.unit['year']}: {np.count_nonzero(year_map.classes)} of {inside.sum()} pixels mapped")
+    return year_map.classes
+
+
+def _check(context: Context, item: Input, reader: SeriesReader, trained: TrainedNetwork) -> None:
+    """Make sure that the series is of the tile, and what the network was trained on."""
+    where, train = f"{context.unit.name}: the series of {item.unit.name}", context.input("train").unit.name
+    pixels = (reader.height, reader.width)
+    if pixels != context.tile.shape:
+        raise ArtifactError(f"{where} has {pixels} pixels where the tile has {context.tile.shape}")
+    try:
+        trained.check(features=reader.features, dates=len(reader.days))
+    except ArtifactError as error:
+        raise ArtifactError(f"{where} and the weights of {train} do not fit: {error}") from error
+    unknown = sorted(set(trained.settings.classes) - set(context.legend.ids))
+    if unknown:
+        raise ArtifactError(f"the weights of {train} know the classes {unknown}, which the legend has not")
