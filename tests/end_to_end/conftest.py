@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from landseries.simulation import simulate
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import rasterio
+
 from landseries.stores.local import LocalStore
 from tests.end_to_end.conftest import Cli, write_config
 
@@ -98,7 +99,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 
 def _wait_for_marker(workdir: Path, stage: str, process: "subprocess.Popen[bytes]") -> None:
     for _ in range(3000):
-        if any((workdir / "store" / "runs" / "small" / "markers" / stage).rglob("*.json")) or process.poll() is not None:
+        if (
+            any((workdir / "store" / "runs" / "small" / "markers" / stage).rglob("*.json"))
+            or process.poll() is not None
+        ):
             return
         time.sleep(0.1)
     pytest.fail(f"no unit of {stage} was answered within five minutes")
@@ -172,7 +176,9 @@ def test_status_shows_the_run(done: Path, cli: Cli) -> None:
     assert "no run" in cli("status", "other", "--workdir", done).stderr
 
 
-def test_a_workdir_of_another_config_is_refused(done: Path, small_run: dict[str, Any], cli: Cli, tmp_path: Path) -> None:
+def test_a_workdir_of_another_config_is_refused(
+    done: Path, small_run: dict[str, Any], cli: Cli, tmp_path: Path
+) -> None:
     result = cli("run", write_config(tmp_path, small_run | {"seed": 4}), "--workdir", done)
     assert result.returncode == 2
     assert "differs in seed" in result.stderr

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from landseries.pipeline import SERVICES
 
 ROOT = Path(__file__).parents[2]

@@ -12,13 +12,14 @@ import rasterio
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rio_cogeo import cog_validate
+
 from landseries.artifacts.documents import canonical_json, digest_of_file, write_json
 from landseries.artifacts.rasters import read_raster, write_cog
 from landseries.artifacts.series import reading_series, writing_series
 from landseries.artifacts.tables import read_columns, write_points, write_table
 from landseries.errors import ArtifactError
 from landseries.grid import Raster
-from rio_cogeo import cog_validate
 
 GRID = Raster("EPSG:32632", 698_880.0, 5_160_960.0, 10.0, 10.0, 96, 70)
 
