@@ -44,8 +44,8 @@ class Difficulty:
 
     year_shift_days: float = 6.0
     class_year_shift_days: float = 4.0
-    class_year_brightness: float = 0.06
-    class_year_greenness: float = 0.08
+    class_year_brightness: float = 0.05
+    class_year_greenness: float = 0.07
     parcel_brightness: float = 0.12
     parcel_greenness: float = 0.10
     parcel_shift_days: float = 7.0

@@ -34,7 +34,7 @@ _SHRUBS: Final = 0.89
 _ROCK: Final = 0.972
 _STEEPEST: Final = 0.65
 _QUARRY_SHARE: Final = 0.014
-_LAKE_SHARE: Final = 0.022
+_LAKE_SHARE: Final = 0.034
 _SAND_SHARE: Final = 0.017
 _TOWN_SHARE: Final = 0.055
 
@@ -105,10 +105,10 @@ def blob(
     """
     shape = (score.shape[0], score.shape[1])
     ragged = score + np.float32(roughness) * fractal_field(rng, shape, 10.0, octaves=2)
-    wishes = np.where(allowed, ragged, -np.inf).ravel()
-    count = min(pixels, int(allowed.sum()))
-    chosen = np.zeros(wishes.size, bool)
-    chosen[np.argsort(-wishes, kind="stable")[:count]] = True
+    candidates = np.flatnonzero(allowed)
+    best = np.argsort(-ragged.ravel()[candidates], kind="stable")[:pixels]
+    chosen = np.zeros(allowed.size, bool)
+    chosen[candidates[best]] = True
     return chosen.reshape(shape)
 
 
@@ -230,7 +230,7 @@ def _water(
     plain = (away < 4.5 * width_px) & (level < _VALLEY)
     bars = np.clip(1.8 - away / (2.4 * width_px), -1, 1) + 1.1 * smooth_field(rng, shape, 24 * scale)
     lake_sites = _sites((level < _VALLEY - 0.04) & (away > 5 * width_px), 1, rng)
-    lake_score = _closeness(shape, lake_sites, np.full(1, 40.0 * scale))
+    lake_score = _closeness(shape, lake_sites, np.full(1, 50.0 * scale))
     lake = blob(lake_score, level < _VALLEY, round(_LAKE_SHARE * classes.size), rng, 0.10)
     sand = blob(bars, plain & (away > width_px * 0.8) & ~lake, round(_SAND_SHARE * classes.size), rng, 0.1)
     classes[lake | (away < width_px)] = LandCover.WATER

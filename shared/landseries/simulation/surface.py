@@ -8,6 +8,7 @@ classifier of one year from being right in the next.
 from __future__ import annotations
 
 from datetime import date
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -51,13 +52,13 @@ _ADMIXTURE: Final[dict[LandCover, tuple[Material, float, float]]] = {
     LandCover.ARTIFICIAL: (Material.PASTURE, 0.26, 0.15),
     LandCover.GRASS: (Material.CLEARING, 0.16, 0.14),
     LandCover.CROPS: (Material.PASTURE, 0.05, 0.06),
-    LandCover.MINERAL: (Material.TOWN, 0.24, 0.18),
+    LandCover.MINERAL: (Material.TOWN, 0.18, 0.14),
     LandCover.ROCKS: (Material.ALPINE_GRASS, 0.20, 0.16),
-    LandCover.SAND: (Material.WATER, 0.16, 0.14),
+    LandCover.SAND: (Material.CLEARING, 0.20, 0.17),
     LandCover.BROADLEAVES: (Material.CONIFERS, 0.16, 0.15),
     LandCover.CONIFERS: (Material.BROADLEAVES, 0.14, 0.14),
     LandCover.SHRUBLAND: (Material.CLEARING, 0.28, 0.18),
-    LandCover.WATER: (Material.GRAVEL, 0.04, 0.05),
+    LandCover.WATER: (Material.GRAVEL, 0.02, 0.03),
     LandCover.SNOW: (Material.ROCK, 0.12, 0.10),
 }
 #: What a parcel wears to one half when it looks like another class.
@@ -208,17 +209,23 @@ class _YearEffects:
     def __init__(self, difficulty: Difficulty, seed: int, day: date, parcel_count: int) -> None:
         rng = generator(seed, "year", day.year)
         season = _season_weights(day)
-        scene_shift = rng.normal(0, difficulty.year_shift_days)
-        class_shift = rng.normal(0, difficulty.class_year_shift_days, CLASS_TABLE_LENGTH)
-        self.shift_days = (scene_shift + class_shift).astype(np.float32)
-        greenness = rng.normal(0, difficulty.class_year_greenness, (len(_SEASON_DAYS), CLASS_TABLE_LENGTH))
+        seasons = len(_SEASON_DAYS)
+        scene_shift = rng.uniform(-np.sqrt(3), np.sqrt(3)) * difficulty.year_shift_days
+        self.shift_days = (scene_shift + difficulty.class_year_shift_days * _drawn_evenly(rng)).astype(np.float32)
+        greenness = difficulty.class_year_greenness * np.stack([_drawn_evenly(rng) for _ in range(seasons)])
         self.greenness = np.clip(season @ greenness, -0.6, 0.6).astype(np.float32)
-        brightness = rng.normal(
-            0, difficulty.class_year_brightness, (_GROUPS, len(_SEASON_DAYS), CLASS_TABLE_LENGTH)
-        )
-        self.brightness = [(season @ of_group).astype(np.float32) for of_group in brightness]
+        self.brightness = []
+        for _ in range(_GROUPS):
+            brightness = difficulty.class_year_brightness * np.stack([_drawn_evenly(rng) for _ in range(seasons)])
+            self.brightness.append((season @ brightness).astype(np.float32))
         self.parcel_greenness = rng.normal(0, difficulty.parcel_year_greenness, parcel_count).astype(np.float32)
         self.parcel_shift_days = rng.normal(0, difficulty.parcel_year_shift_days, parcel_count).astype(np.float32)
+
+
+def _drawn_evenly(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """A value per class id: standard normal quantiles in random order, so that no year drifts more than another."""
+    scores = np.array([NormalDist().inv_cdf((rank + 0.5) / len(LandCover)) for rank in range(len(LandCover))])
+    return np.concatenate([[0.0], rng.permutation(scores / scores.std())])
 
 
 def _season_weights(day: date) -> npt.NDArray[np.float64]:
