@@ -1,0 +1,1 @@
+"""The indexer: irregular clear views become regular series of bands and spectral indices."""

@@ -1,0 +1,259 @@
+"""The compiled half of regularisation: one pass over the views and one over the dates, a block of pixels at a time.
+
+Clouds differ from pixel to pixel, so the neighbours of a regular date do too; looking each up would make every value a
+search and a gather. Instead the regular dates cut the year into intervals, and for each interval and pixel two clear
+views are kept: the last one so far, and the first one in it.
+
+- Going through the views in time, a view is read once, and a bit mask of its clear pixels decides which of the two
+  rows it replaces. The left neighbour of a date is then the last clear view of the interval that ends on it.
+- Going back through the dates, the right neighbour is the first clear view of the interval that follows, or the one
+  carried back from later ones.
+
+Both passes are straight loops along x without a branch, which compilers turn into vector instructions. Weights are
+computed once a date and serve all bands.
+
+Interpolated values are exact rational numbers rounded half up (towards +inf). They are computed in float64, where the
+error of difference x weight stays below 2**-36, while a value that is no tie is at least 2**-18 away from one: with
+half a unit and 2**-30 added, truncation to the integer below gives the exact answer on every processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from landseries.bands import NODATA
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+#: Pixels that are swept together: their rows of one date and all bands fit in the first- and second-level cache.
+BLOCK: Final = 1024
+#: A day further away than any: there is no clear view on that side.
+_NEVER: Final = np.int32(1 << 20)
+_FAR: Final = np.int32(1 << 19)
+_HALF_UP: Final = 0.5 + 2.0**-30
+_MISSING: Final = np.int16(NODATA)
+_SET: Final = np.int16(-1)
+_CLEARED: Final = np.int16(0)
+
+
+def compiled(function: _Function) -> _Function:
+    """Compile at the first call: once a machine, or once a process where no cache can be written (read-only image)."""
+    try:
+        result: _Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:
+        result = numba.njit(nogil=True, error_model="numpy")(function)
+    return result
+
+
+class _Scratch(NamedTuple):
+    """Rows of one block; masks are 0 or -1 (all bits set). Interval i ends on date i; one more follows the last date.
+
+    Attributes:
+        left, first: (interval, band, pixel) the last clear view so far, and the first clear view in the interval.
+        left_day, first_day: (interval, pixel) their days.
+        found: (interval, pixel) mask of pixels with a clear view in the interval.
+        right, right_day: (band, pixel), (pixel,) the right neighbour of the current date.
+        clear, fresh: (pixel,) masks of the current view: clear, and the first such in its interval.
+        weight: (pixel,) of the right neighbour.
+        clear_views: (pixel,) their number.
+    """
+
+    left: NDArray[np.int16]
+    first: NDArray[np.int16]
+    left_day: NDArray[np.int32]
+    first_day: NDArray[np.int32]
+    found: NDArray[np.int16]
+    right: NDArray[np.int16]
+    right_day: NDArray[np.int32]
+    clear: NDArray[np.int16]
+    fresh: NDArray[np.int16]
+    weight: NDArray[np.float64]
+    clear_views: NDArray[np.int16]
+
+
+@compiled
+def sweep(
+    values: NDArray[np.int16],
+    clear: NDArray[np.uint8],
+    days: NDArray[np.int32],
+    targets: NDArray[np.int32],
+    max_gap_days: int,
+    start: int,
+    stop: int,
+    series: NDArray[np.int16],
+    missing: NDArray[np.bool_],
+    count: NDArray[np.uint8],
+) -> None:
+    """Regularise pixels start..stop-1 into series, missing and count; see `regularise` for what is computed.
+
+    Args:
+        values: (view, band, pixel), no-data -32768.
+        clear: (view, pixel), 0 where not clear.
+        days: (view,) strictly ascending.
+        targets: (date,) strictly ascending.
+        max_gap_days: distance to the nearest clear view beyond which a date is missing.
+        start: first pixel.
+        stop: pixel after the last.
+        series: (date, band, pixel), written.
+        missing: (date, pixel), written.
+        count: (pixel,), written.
+    """
+    dates, bands = targets.shape[0], values.shape[1]
+    interval_of = np.searchsorted(targets, days)
+    scratch = _Scratch(
+        np.empty((dates + 1, bands, BLOCK), np.int16),
+        np.zeros((dates + 1, bands, BLOCK), np.int16),
+        np.empty((dates + 1, BLOCK), np.int32),
+        np.zeros((dates + 1, BLOCK), np.int32),
+        np.empty((dates + 1, BLOCK), np.int16),
+        np.empty((bands, BLOCK), np.int16),
+        np.empty(BLOCK, np.int32),
+        np.empty(BLOCK, np.int16),
+        np.empty(BLOCK, np.int16),
+        np.empty(BLOCK, np.float64),
+        np.empty(BLOCK, np.int16),
+    )
+    for pixel in range(start, stop, BLOCK):
+        pixels = min(BLOCK, stop - pixel)
+        _collect(values, clear, days, interval_of, pixel, pixels, scratch)
+        _saturate(scratch.clear_views, pixels, count[pixel : pixel + pixels])
+        scratch.right[:] = 0
+        scratch.right_day[:] = _NEVER
+        for date in range(dates - 1, -1, -1):
+            gap = missing[date, pixel : pixel + pixels]
+            _weigh(targets[date], max_gap_days, date, pixels, scratch, gap)
+            _blend(date, pixels, scratch, gap, series[date], pixel)
+
+
+@compiled
+def _collect(
+    values: NDArray[np.int16],
+    clear: NDArray[np.uint8],
+    days: NDArray[np.int32],
+    interval_of: NDArray[np.intp],
+    pixel: int,
+    pixels: int,
+    scratch: _Scratch,
+) -> None:
+    """Go through the views in time; afterwards each interval knows its last clear view so far and its first one."""
+    scratch.clear_views[:] = 0
+    scratch.found[:] = 0
+    scratch.left[0] = 0
+    scratch.left_day[0] = -_NEVER
+    interval = 0
+    for view in range(days.shape[0]):
+        while interval < interval_of[view]:
+            scratch.left[interval + 1] = scratch.left[interval]
+            scratch.left_day[interval + 1] = scratch.left_day[interval]
+            interval += 1
+        if _see(values, clear, view, pixel, pixels, scratch, scratch.found[interval]):
+            _take(values, view, days[view], pixel, pixels, scratch, interval)
+    for later in range(interval + 1, scratch.left.shape[0]):
+        scratch.left[later] = scratch.left[interval]
+        scratch.left_day[later] = scratch.left_day[interval]
+
+
+@compiled
+def _see(
+    values: NDArray[np.int16],
+    clear: NDArray[np.uint8],
+    view: int,
+    pixel: int,
+    pixels: int,
+    scratch: _Scratch,
+    found: NDArray[np.int16],
+) -> bool:
+    """Set the view's masks; False, and its bands are not even read, where no pixel of the block is clear."""
+    flags = clear[view, pixel : pixel + pixels]
+    some = np.uint8(0)
+    for x in range(pixels):
+        some |= flags[x]
+    if some == 0:
+        return False
+    mask, fresh, clear_views = scratch.clear, scratch.fresh, scratch.clear_views
+    for x in range(pixels):
+        mask[x] = _SET if flags[x] != 0 else _CLEARED
+    for band in range(values.shape[1]):
+        value = values[view, band, pixel : pixel + pixels]
+        for x in range(pixels):
+            mask[x] &= _SET if value[x] != _MISSING else _CLEARED
+    for x in range(pixels):
+        fresh[x] = mask[x] & ~found[x]
+        clear_views[x] -= mask[x]
+    for x in range(pixels):
+        found[x] |= mask[x]
+    return True
+
+
+@compiled
+def _take(
+    values: NDArray[np.int16],
+    view: int,
+    day: int,
+    pixel: int,
+    pixels: int,
+    scratch: _Scratch,
+    interval: int,
+) -> None:
+    """Let the view replace the interval's last clear view, and its first where it is the first."""
+    mask, fresh = scratch.clear, scratch.fresh
+    for band in range(values.shape[1]):
+        value = values[view, band, pixel : pixel + pixels]
+        left, first = scratch.left[interval, band], scratch.first[interval, band]
+        for x in range(pixels):
+            left[x] ^= (left[x] ^ value[x]) & mask[x]
+            first[x] ^= (first[x] ^ value[x]) & fresh[x]
+    left_day, first_day = scratch.left_day[interval], scratch.first_day[interval]
+    for x in range(pixels):
+        left_day[x] = day if mask[x] != 0 else left_day[x]
+        first_day[x] = day if fresh[x] != 0 else first_day[x]
+
+
+@compiled
+def _saturate(clear_views: NDArray[np.int16], pixels: int, stored: NDArray[np.uint8]) -> None:
+    for x in range(pixels):
+        stored[x] = min(clear_views[x], 255)
+
+
+@compiled
+def _weigh(
+    target: int, max_gap_days: int, date: int, pixels: int, scratch: _Scratch, missing: NDArray[np.bool_]
+) -> None:
+    """Bring the right neighbour's day back to this date; the weights of right neighbours, and what is missing."""
+    left_day, right_day, weight = scratch.left_day[date], scratch.right_day, scratch.weight
+    following, found = scratch.first_day[date + 1], scratch.found[date + 1]
+    for x in range(pixels):
+        right_day[x] = following[x] if found[x] != 0 else right_day[x]
+    for x in range(pixels):
+        since, until = target - left_day[x], right_day[x] - target
+        missing[x] = min(since, until) > max_gap_days
+        # The right neighbour is later than the date, so the denominator is at least 1.
+        share = np.float64(since) / np.float64(since + until)
+        weight[x] = 1.0 if since > _FAR else (0.0 if until > _FAR else share)
+
+
+@compiled
+def _blend(
+    date: int,
+    pixels: int,
+    scratch: _Scratch,
+    missing: NDArray[np.bool_],
+    series: NDArray[np.int16],
+    pixel: int,
+) -> None:
+    """Bring the right neighbour's values back to this date, and write the date's series (band, all pixels)."""
+    found, weight = scratch.found[date + 1], scratch.weight
+    for band in range(series.shape[0]):
+        left, right, following = scratch.left[date, band], scratch.right[band], scratch.first[date + 1, band]
+        out = series[band, pixel : pixel + pixels]
+        for x in range(pixels):
+            later = right[x] ^ ((right[x] ^ following[x]) & found[x])
+            right[x] = later
+            rise = np.float64(np.int32(later) - np.int32(left[x])) * weight[x]
+            value = np.int32(left[x]) + np.int32(np.floor(rise + _HALF_UP))
+            out[x] = _MISSING if missing[x] else np.int16(value)
