@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from landseries.artifacts.documents import digest_of
 from landseries.errors import Refused
 from landseries.grid import Raster
 from landseries.legend import NO_CLASS
+
+#: Outside every raster's values, so that no-data cannot be taken for a class.
+_UNKNOWN: Final = -1
 
 
 def read_truth(
@@ -50,21 +54,21 @@ def digests(truth: dict[int, npt.NDArray[np.uint8]]) -> dict[str, str]:
 
 
 def _read(path: Path, grid: Raster, ids: Sequence[int]) -> npt.NDArray[np.uint8]:
-    target = np.zeros(grid.shape, dtype=np.int32)
+    target = np.full(grid.shape, _UNKNOWN, dtype=np.int32)
     try:
         with rasterio.open(path) as source:
-            unknown = NO_CLASS if source.nodata is None else source.nodata
             reproject(
                 rasterio.band(source, 1),
                 target,
-                src_nodata=unknown,
+                src_nodata=NO_CLASS if source.nodata is None else source.nodata,
                 dst_transform=grid.transform,
                 dst_crs=grid.crs,
-                dst_nodata=NO_CLASS,
+                dst_nodata=_UNKNOWN,
                 resampling=Resampling.nearest,
             )
     except (RasterioIOError, CRSError) as error:
         raise Refused(f"truth.path: {path} cannot be read as a raster: {error}") from error
+    target[target == _UNKNOWN] = NO_CLASS
     strange = sorted(set(np.unique(target).tolist()) - {NO_CLASS, *ids})
     if strange:
         raise Refused(
