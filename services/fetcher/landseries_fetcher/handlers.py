@@ -1,0 +1,148 @@
+"""The stages of the fetcher: search, reference, fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from landseries.artifacts.documents import read_json, write_json
+from landseries.artifacts.rasters import write_cog
+from landseries.bands import NODATA
+from landseries.errors import ConfigError, Refused, SourceError
+from landseries.grid import area_mask
+from landseries.service import Context
+from landseries.settings.fetcher import FetchSettings, SearchSettings
+
+from landseries_fetcher import existing_map
+from landseries_fetcher.searching import decide, look, summary
+from landseries_fetcher.sources import open_source
+from landseries_fetcher.sources.base import Acquisition, ImagerySource, UnreadableProduct
+
+
+def search(context: Context) -> None:
+    """Choose the acquisitions of a granule and a year, per tile.
+
+    Writes `chosen.json`, `search.json` with a verdict on every product, and for each chosen acquisition one document
+    with its products and the tiles that chose it.
+
+    Raises:
+        Refused: the source has no usable product of this granule and year.
+    """
+    source = _source(context)
+    granule, period = context.unit["granule"], context.period(context.year)
+    masking, settings = context.masking, context.settings(SearchSettings)
+    assert isinstance(masking, FetchSettings)
+    tiles = {tile: area_mask(tile, context.area) for tile in context.tiles_of(granule)}
+    looked = look(source, granule, period, tiles, masking, context.threads)
+    if not looked.catalogue.acquisitions:
+        raise Refused(_nothing(source, granule, period.start, period.end, looked.catalogue.left))
+    chosen: dict[str, list[str]] = {}
+    verdicts: dict[str, list[dict[str, Any]]] = {}
+    for tile in tiles:
+        chosen[tile.id], verdicts[tile.id] = decide(looked, tile, period, settings, source.is_selected_by_share)
+    write_json(context.output("chosen.json"), chosen)
+    write_json(
+        context.output("search.json"),
+        {"granule": granule, "year": context.year, **summary(looked, list(tiles), verdicts)},
+    )
+    for acquisition in looked.catalogue.acquisitions:
+        takers = {tile.id: tile.geometry() for tile in tiles if acquisition.id in chosen[tile.id]}
+        if takers:
+            document = {**acquisition.as_json(), "tiles": takers, "source": source.identity()}
+            write_json(context.output(f"{acquisition.id}.json"), document)
+
+
+def search_outside(context: Context) -> Mapping[str, str]:
+    """Checksums of all products of the granule and the year, used or not, and what else decides how they are read."""
+    source = _source(context)
+    found = source.checksums(context.unit["granule"], context.period(context.year))
+    return {**found, **source.identity()}
+
+
+def reference(context: Context) -> None:
+    """Put the existing map onto a tile's grid, in legend classes; 0 outside the area.
+
+    Raises:
+        Refused: the map cannot be read, or holds codes that the legend does not know.
+    """
+    tile, outside = context.tile, context.outside
+    try:
+        codes = existing_map.read_codes(outside, tile)
+        codes[~area_mask(tile, context.area)] = existing_map.OUTSIDE
+        classes = context.legend.classify(codes)
+    except (ConfigError, SourceError) as error:
+        raise Refused(str(error)) from error
+    colours = {entry.id: entry.rgb for entry in context.legend.classes}
+    write_cog(context.output("classes.tif"), classes[np.newaxis], tile, names=["class"], nodata=0, colours=colours)
+
+
+def reference_outside(context: Context) -> Mapping[str, str]:
+    """Digests of the files that hold the existing map."""
+    try:
+        return existing_map.checksums(context.outside)
+    except (ConfigError, SourceError) as error:
+        raise Refused(str(error)) from error
+
+
+def fetch(context: Context) -> None:
+    """Read an acquisition for the tiles that chose it: `<tile>.tif` with the features and, last, the clear mask.
+
+    Raises:
+        Refused: a product cannot be read.
+    """
+    source = _source(context)
+    acquisition, document = _document(context)
+    tiles = [context.tiles[name] for name in document["tiles"]]
+    common = {
+        "ACQUISITION": acquisition.id,
+        "ACQUIRED": acquisition.sensed.isoformat(),
+        "PLATFORM": acquisition.platform,
+        "RELATIVE_ORBIT": "" if acquisition.relative_orbit is None else str(acquisition.relative_orbit),
+        "SCALE": "0.0001",
+    }
+    try:
+        for tile, image in source.images(acquisition, tiles, context.settings(FetchSettings), context.threads):
+            write_cog(
+                context.output(f"{tile.id}.tif"),
+                np.concatenate([image.features, image.clear[np.newaxis].astype(np.int16)]),
+                tile,
+                names=[*context.features, "clear"],
+                nodata=NODATA,
+                tags={**common, **image.tags},
+                level=1,
+            )
+    except UnreadableProduct as error:
+        raise Refused(str(error)) from error
+
+
+def fetch_outside(context: Context) -> Mapping[str, str]:
+    """Checksums of the acquisition's products as they are now."""
+    acquisition, _ = _document(context)
+    source = _source(context)
+    found = source.checksums_of(acquisition)
+    return {**found, **source.identity()}
+
+
+def _source(context: Context) -> ImagerySource:
+    outside = context.outside
+    try:
+        return open_source(outside.source, outside.resolve)
+    except (ConfigError, SourceError) as error:
+        raise Refused(str(error)) from error
+
+
+def _document(context: Context) -> tuple[Acquisition, Mapping[str, Any]]:
+    name = context.unit["acquisition"]
+    with context.local(context.input("search"), f"{name}.json") as path:
+        document = read_json(path)
+    return Acquisition.from_json(name, document), document
+
+
+def _nothing(source: ImagerySource, granule: str, start: object, end: object, left: object) -> str:
+    unusable = list(left) if isinstance(left, tuple) else []
+    text = f"no product of granule {granule} between {start} and {end} in {source.place}"
+    if not unusable:
+        return f"{text}: add products of that year, or leave the year out of `years`"
+    reasons = "; ".join(f"{product.product}: {product.reason}" for product in unusable[:3])
+    return f"{text} can be used: {reasons}" + (f"; and {len(unusable) - 3} more" if len(unusable) > 3 else "")
