@@ -8,9 +8,11 @@ from landseries.settings.base import Settings, ours, paper
 class SampleSettings(Settings):
     """Candidates of one tile."""
 
-    candidates_per_class: int = ours(2_000, "Candidates per class and stratum in a tile at most", ge=10)
+    candidates_per_class: int = ours(
+        2_000, "Candidates of a tile at most, for each class, stratum and part (training, validation)", ge=10
+    )
     min_probability: float = ours(
-        0.0, "Leave out pixels whose pseudo-label the forest gives a lower probability", ge=0, le=1
+        0.0, "Leave out pixels whose pseudo-label has a lower probability in a year that is sampled", ge=0, le=1
     )
 
 
