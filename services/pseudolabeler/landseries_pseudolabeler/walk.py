@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import numba
@@ -27,11 +28,13 @@ from numpy.typing import NDArray
 from landseries_pseudolabeler.forest import Forest
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Model = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint32], NDArray[np.float64], NDArray[np.uint8]]
 
 #: Pixels that go down a tree together; with 240 features their values take 240 KiB.
 _BLOCK: Final = 512
-#: Pixels that a thread takes at a time: enough to make the hand-over cheap, few enough to keep all threads busy.
-_PORTION: Final = 16 * _BLOCK
+#: Blocks that a thread takes at most at a time, and portions that each thread gets at least, so that all stay busy.
+_BLOCKS_A_PORTION: Final = 16
+_PORTIONS_A_THREAD: Final = 4
 #: Steps down a tree before the first look for pixels that have arrived, and between later ones.
 _FIRST_STEPS: Final = 10
 _STEPS: Final = 6
@@ -80,14 +83,16 @@ def predict(
     label = np.empty(pixels, np.uint8)
     probability = np.empty(pixels, np.float32)
     every = np.empty((len(forest.classes) if probabilities else 0, pixels), np.float32)
-    model = (_pack(forest), forest.first_node, _rows(forest), forest.shares, np.array(forest.classes, np.uint8))
+    model = _model(forest)
+    blocks = -(-pixels // (_BLOCK * threads * _PORTIONS_A_THREAD))
+    size = _BLOCK * max(1, min(blocks, _BLOCKS_A_PORTION))
 
     def portion(start: int) -> None:
         # A copy in one layout: every layout that reached the kernel would be compiled for itself.
-        values = features[:, start : start + _PORTION].astype(np.int16, order="C")
+        values = features[:, start : start + size].astype(np.int16, order="C")
         _label_pixels(*model, values, start, label, probability, every)
 
-    starts = range(0, pixels, _PORTION)
+    starts = range(0, pixels, size)
     if threads == 1 or len(starts) < 2:
         for start in starts:
             portion(start)
@@ -96,6 +101,12 @@ def predict(
             for _ in pool.map(portion, starts):
                 pass
     return Labels(label, probability, every if probabilities else None)
+
+
+@lru_cache(maxsize=1)
+def _model(forest: Forest) -> _Model:
+    """What the kernel reads of a forest; kept for the next pixels, since a tile is labelled in several calls."""
+    return (_pack(forest), forest.first_node, _rows(forest), forest.shares, np.array(forest.classes, np.uint8))
 
 
 def _pack(forest: Forest) -> NDArray[np.uint64]:
