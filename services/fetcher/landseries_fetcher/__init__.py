@@ -1,4 +1,4 @@
-"""The fetcher: searches a source of imagery, reads reflectance and clear masks, and puts the existing map on the grid."""
+"""The fetcher: searches a source of imagery, reads reflectance and clear masks, and grids the existing map."""
 
 from __future__ import annotations
 

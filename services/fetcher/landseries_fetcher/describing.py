@@ -7,7 +7,6 @@ from landseries.errors import ConfigError
 from landseries.grid import Raster, tiles_of_area, tiles_of_raster
 from landseries.plan import SourceDescription
 from landseries.settings.sources import CubeSource
-
 from landseries_fetcher import existing_map
 from landseries_fetcher.sources import open_source
 from landseries_fetcher.sources.base import ImagerySource

@@ -9,13 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.enums import Resampling
+from rasterio.warp import reproject, transform_bounds
+
 from landseries.errors import ConfigError, SourceError
 from landseries.grid import Raster, Tile
 from landseries.service import Outside
 from landseries.settings.sources import CubeSource
-from rasterio.enums import Resampling
-from rasterio.warp import reproject, transform_bounds
-
 from landseries_fetcher.checksums import digest_of_path
 
 #: Code of pixels that the map does not cover.
@@ -109,7 +109,8 @@ def check(path: Path, bounds_lonlat: tuple[float, float, float, float]) -> npt.N
         if not (left < bounds.right and right > bounds.left and bottom < bounds.top and top > bounds.bottom):
             theirs = transform_bounds(source.crs, "EPSG:4326", *bounds)
             raise SourceError(
-                f"reference.path: {path} covers {_degrees(theirs)}, and does not overlap the area, {_degrees(bounds_lonlat)}"
+                f"reference.path: {path} covers {_degrees(theirs)}, and does not overlap the area, "
+                f"{_degrees(bounds_lonlat)}"
             )
         window = (
             rasterio.windows.from_bounds(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from landseries.artifacts.documents import read_json, write_json
 from landseries.artifacts.rasters import write_cog
 from landseries.bands import NODATA
@@ -13,7 +14,6 @@ from landseries.errors import ConfigError, Refused, SourceError
 from landseries.grid import area_mask
 from landseries.service import Context
 from landseries.settings.fetcher import FetchSettings, SearchSettings
-
 from landseries_fetcher import existing_map
 from landseries_fetcher.searching import decide, look, summary
 from landseries_fetcher.sources import open_source

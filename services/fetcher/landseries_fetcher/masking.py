@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from landseries.bands import SceneClass
 from scipy.ndimage import maximum_filter1d
+
+from landseries.bands import SceneClass
 
 #: Masked, but not grown: a swath's edge hides no cloud, and a saturated pixel casts no shadow.
 NOT_GROWN: Final = frozenset({SceneClass.NO_DATA, SceneClass.SATURATED})

@@ -17,10 +17,10 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from landseries.bands import NODATA, REFLECTANCE_SCALE
-from landseries.grid import Raster, Tile
 from rasterio.windows import Window
 
+from landseries.bands import NODATA, REFLECTANCE_SCALE
+from landseries.grid import Raster, Tile
 from landseries_fetcher.sources.base import UnreadableProduct
 from landseries_fetcher.sources.metadata import Geocoding
 
@@ -90,7 +90,8 @@ class ProductImages:
                 if abs(distance / pixel_m - round(distance / pixel_m)) > _ALIGNMENT_M:
                     raise UnreadableProduct(
                         self._product,
-                        f"its corner ({grid.left_m:.0f} m, {grid.top_m:.0f} m) is not aligned to the tiles at {pixel_m} m",
+                        f"its corner ({grid.left_m:.0f} m, {grid.top_m:.0f} m) is not aligned to the tiles "
+                        f"at {pixel_m} m",
                     )
 
     def read(self, image: str, pixel_m: int, raster: Raster) -> npt.NDArray[Any]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from landseries.config import Period
 from landseries.grid import Tile
 from landseries.settings.fetcher import FetchSettings, SearchSettings
-
 from landseries_fetcher.reading import Decoders
 from landseries_fetcher.selection import Candidate, choose
 from landseries_fetcher.sources.base import Acquisition, Catalogue, ImagerySource, LeftProduct, UnreadableProduct, View

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from landseries.settings.sources import CubeSource, Source
-
 from landseries_fetcher.sources.base import ImagerySource
 
 

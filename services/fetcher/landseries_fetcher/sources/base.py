@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from landseries.config import Period
 from landseries.grid import Raster, Tile
 from landseries.settings.fetcher import FetchSettings

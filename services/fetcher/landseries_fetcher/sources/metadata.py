@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+
 from landseries.bands import BANDS
 
 #: Both spellings occur in archives.

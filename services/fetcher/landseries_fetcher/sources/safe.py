@@ -12,13 +12,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
 from landseries.artifacts.documents import canonical_json
 from landseries.bands import BANDS, GROUND_SAMPLING_DISTANCE_M, NODATA
 from landseries.config import Period
 from landseries.errors import SourceError
 from landseries.grid import Raster, Tile
 from landseries.settings.fetcher import FetchSettings
-
 from landseries_fetcher.masking import clear_mask, reach_px
 from landseries_fetcher.reading import Chunk, Decoders, ProductImages, bounding, chunks, replicate, to_reflectance
 from landseries_fetcher.sources.base import (
