@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 import rasterio
+from numpy.typing import NDArray
+
 from landseries import indices
 from landseries.artifacts.rasters import write_cog
 from landseries.artifacts.series import ROWS_PER_CHUNK, SeriesWriter, writing_series
@@ -17,8 +19,6 @@ from landseries.errors import ArtifactError, Refused
 from landseries.pipeline import COMPOSITE, COUNTS, INDICES, SERIES
 from landseries.service import Context, Input
 from landseries.settings.indexer import IndexSettings
-from numpy.typing import NDArray
-
 from landseries_indexer.composite import quick_look
 from landseries_indexer.regularise import RegularSeries, regular_days, regularise
 
@@ -42,6 +42,7 @@ def index(context: Context) -> None:
     if not views:
         raise Refused(_why_empty(context))
     dates = regular_days(dates=settings.dates)
+    start = context.period(context.year).start
     counts = np.zeros((1, *tile.shape), np.uint8)
     colours = np.zeros((3, *tile.shape), np.uint8)
     names = _indices_of(context)
@@ -58,7 +59,7 @@ def index(context: Context) -> None:
             last = min(first + _ROWS_AT_ONCE, tile.height)
             block = acquisitions.regular(first, last, dates, settings.max_gap_days, context.threads)
             counts[0, first:last] = block.clear_views
-            colours[:, first:last] = quick_look(block.values, context.features, dates)
+            colours[:, first:last] = quick_look(block.values, context.features, dates, start)
             _write_blocks(series, first, block.values)
             if written is not None:
                 _write_blocks(written, first, _compute_indices(names, context.features, block.values))
@@ -115,12 +116,11 @@ def _indices_of(context: Context) -> tuple[str, ...]:
     return ready + computed
 
 
-def _compute_indices(
-    names: Sequence[str], features: Sequence[str], values: NDArray[np.int16]
-) -> NDArray[np.int16]:
+def _compute_indices(names: Sequence[str], features: Sequence[str], values: NDArray[np.int16]) -> NDArray[np.int16]:
     """Indices (date, index, y, x) int16 of a block of a regular series."""
-    bands = {feature: values[:, position] for position, feature in enumerate(features)}
-    return np.stack([bands[name] if name in bands else indices.compute(name, bands) for name in names], axis=1)
+    ready = [name for name in names if name in features]
+    computed = indices.compute_series([name for name in names if name not in features], values, features)
+    return np.concatenate([values[:, [features.index(name) for name in ready]], computed], axis=1)
 
 
 def _write_blocks(writer: SeriesWriter, first: int, values: NDArray[np.int16]) -> None:
