@@ -112,7 +112,7 @@ def compute(name: str, bands: Mapping[str, NDArray[np.int16]]) -> NDArray[np.int
     flat = _flat([name], bands)
     shape = bands[find(name).bands[0]].shape
     out = np.empty(shape, np.int16)
-    _fill([name], flat, out.reshape(1, -1))
+    _fill([name], flat, out.reshape(1, out.size))
     return out
 
 
@@ -136,9 +136,10 @@ def compute_series(names: Sequence[str], series: NDArray[np.int16], features: Se
             f"series is {series.dtype} {series.shape}; expected int16 (date, feature, y, x), {len(features)} features"
         )
     out = np.empty((series.shape[0], len(names), *series.shape[2:]), np.int16)
+    pixels = series.shape[2] * series.shape[3]
     for date in range(series.shape[0]):
         flat = _flat(names, dict(zip(features, series[date], strict=True)))
-        _fill(names, flat, out[date].reshape(len(names), -1))
+        _fill(names, flat, out[date].reshape(len(names), pixels))
     return out
 
 

@@ -148,6 +148,7 @@ def test_a_series_is_its_dates_and_its_indices_in_the_order_asked_for() -> None:
             np.testing.assert_array_equal(values[date, position], compute(name, of_date))
     assert (values[1, 1, :10] == NODATA).all()
     assert (values[1, 0] != NODATA).all()
+    assert compute_series([], series, features).shape == (3, 0, 130, 140)
 
 
 def test_what_is_wrong_is_said() -> None:
