@@ -110,7 +110,7 @@ class GridSettings(Settings):
 class NumericsSettings(Settings):
     """What bytes are promised for: results of train and map are identical within one profile."""
 
-    device: Literal["cpu", "cuda"] = ours("cpu", "Device of training and mapping")
+    device: Literal["cpu"] = ours("cpu", "Device of training and mapping")
     precision: Literal["auto", "float32", "bfloat16"] = ours(
         "auto", "Arithmetic of mapping; auto takes bfloat16 where the processor computes it faster"
     )

@@ -183,7 +183,7 @@ class Worker:
     def _identity(self, plan: RunPlan, unit: Unit, inputs: Mapping[str, list[Input]], outside: dict[str, str]) -> str:
         row = STAGES[unit.stage]
         digests = [
-            f"{name}={item.marker.outputs[name].digest}"
+            f"{item.unit.name} {name}={item.marker.outputs[name].digest}"
             for items in inputs.values()
             for item in items
             for name in sorted(item.marker.outputs)

@@ -55,7 +55,6 @@ def write_cog(
         "crs": raster.crs,
         "transform": raster.transform,
         "nodata": nodata,
-        "interleave": "band",
     }
     predictor = "NO" if bands.dtype.itemsize == 1 else ("STANDARD" if bands.dtype.kind in "iu" else "NO")
     with MemoryFile() as memory:
@@ -77,7 +76,6 @@ def write_cog(
             NUM_THREADS="1",
             OVERVIEWS="NONE" if overviews == "none" else "AUTO",
             RESAMPLING=overviews.upper() if overviews != "none" else "NEAREST",
-            INTERLEAVE="BAND",
         )
 
 
