@@ -31,8 +31,8 @@ def write_categories(path: Path, categories: Mapping[int, tuple[str, tuple[int, 
             ElementTree.SubElement(field, tag).text = text
     for index, (value, (name, rgb)) in enumerate(sorted(categories.items())):
         row = ElementTree.SubElement(table, "Row", index=str(index))
-        for text in (value, name, *rgb):
-            ElementTree.SubElement(row, "F").text = str(text)
+        for cell in (str(value), name, *map(str, rgb)):
+            ElementTree.SubElement(row, "F").text = cell
     ElementTree.indent(root)
     path.write_bytes(ElementTree.tostring(root, encoding="utf-8") + b"\n")
 
