@@ -128,7 +128,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
         (
             _need("cluster", tile=_S),
             _need("classes", region=_E),
-            _need("index", SERIES, tile=_S, year=_T),
+            _need("index", SERIES, INDICES, tile=_S, year=_T),
             _need("reference", tile=_S),
         ),
         *("clusterer.reliable", ("legend", "seed", "blocks", "features")),
