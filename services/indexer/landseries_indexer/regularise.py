@@ -107,10 +107,11 @@ def regularise(
     count = np.empty(pixels, np.uint8)
     flat = np.ascontiguousarray(values).reshape(views, bands, pixels)
     flags = np.ascontiguousarray(clear).reshape(views, pixels).view(np.uint8)
+    interval_of = np.searchsorted(targets, whole_days)
 
     def portion(start: int) -> None:
         stop = min(pixels, start + step)
-        sweep(flat, flags, whole_days, targets, max_gap_days, start, stop, series, missing, count)
+        sweep(flat, flags, whole_days, interval_of, targets, max_gap_days, start, stop, series, missing, count)
 
     step = BLOCK * max(1, min(_BLOCKS_A_PORTION, pixels // (2 * threads * BLOCK)))
     starts = range(0, pixels, step)

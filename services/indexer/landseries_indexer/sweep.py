@@ -31,10 +31,12 @@ from landseries.bands import NODATA
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 #: Pixels that are swept together: their rows of one date and all bands fit in the first- and second-level cache.
-BLOCK: Final = 1024
+BLOCK: Final = 2048
 #: A day further away than any: there is no clear view on that side.
 _NEVER: Final = np.int32(1 << 20)
 _FAR: Final = np.int32(1 << 19)
+#: Bytes of a cache line.
+_LINE: Final = 64
 _HALF_UP: Final = 0.5 + 2.0**-30
 _MISSING: Final = np.int16(NODATA)
 _SET: Final = np.int16(-1)
@@ -77,10 +79,19 @@ class _Scratch(NamedTuple):
 
 
 @compiled
+def _rows(number: int) -> NDArray[np.int16]:
+    """Zeros for rows of int16, on a cache line's boundary: vector loads across two lines take twice the time."""
+    space = np.zeros(number * BLOCK + _LINE // 2, np.int16)
+    skip = (-space.ctypes.data % _LINE) // 2
+    return space[skip : skip + number * BLOCK]
+
+
+@compiled
 def sweep(
     values: NDArray[np.int16],
     clear: NDArray[np.uint8],
     days: NDArray[np.int32],
+    interval_of: NDArray[np.intp],
     targets: NDArray[np.int32],
     max_gap_days: int,
     start: int,
@@ -95,6 +106,7 @@ def sweep(
         values: (view, band, pixel), no-data -32768.
         clear: (view, pixel), 0 where not clear.
         days: (view,) strictly ascending.
+        interval_of: (view,) number of dates before the view.
         targets: (date,) strictly ascending.
         max_gap_days: distance to the nearest clear view beyond which a date is missing.
         start: first pixel.
@@ -104,19 +116,18 @@ def sweep(
         count: (pixel,), written.
     """
     dates, bands = targets.shape[0], values.shape[1]
-    interval_of = np.searchsorted(targets, days)
     scratch = _Scratch(
-        np.empty((dates + 1, bands, BLOCK), np.int16),
-        np.zeros((dates + 1, bands, BLOCK), np.int16),
-        np.empty((dates + 1, BLOCK), np.int32),
-        np.zeros((dates + 1, BLOCK), np.int32),
-        np.empty((dates + 1, BLOCK), np.int16),
-        np.empty((bands, BLOCK), np.int16),
-        np.empty(BLOCK, np.int32),
-        np.empty(BLOCK, np.int16),
-        np.empty(BLOCK, np.int16),
-        np.empty(BLOCK, np.float64),
-        np.empty(BLOCK, np.int16),
+        _rows((dates + 1) * bands).reshape(dates + 1, bands, BLOCK),
+        _rows((dates + 1) * bands).reshape(dates + 1, bands, BLOCK),
+        _rows(2 * (dates + 1)).view(np.int32).reshape(dates + 1, BLOCK),
+        _rows(2 * (dates + 1)).view(np.int32).reshape(dates + 1, BLOCK),
+        _rows(dates + 1).reshape(dates + 1, BLOCK),
+        _rows(bands).reshape(bands, BLOCK),
+        _rows(2).view(np.int32),
+        _rows(1),
+        _rows(1),
+        _rows(4).view(np.float64),
+        _rows(1),
     )
     for pixel in range(start, stop, BLOCK):
         pixels = min(BLOCK, stop - pixel)
@@ -148,14 +159,24 @@ def _collect(
     interval = 0
     for view in range(days.shape[0]):
         while interval < interval_of[view]:
-            scratch.left[interval + 1] = scratch.left[interval]
-            scratch.left_day[interval + 1] = scratch.left_day[interval]
+            _hand_on(scratch, interval, pixels)
             interval += 1
         if _see(values, clear, view, pixel, pixels, scratch, scratch.found[interval]):
             _take(values, view, days[view], pixel, pixels, scratch, interval)
-    for later in range(interval + 1, scratch.left.shape[0]):
-        scratch.left[later] = scratch.left[interval]
-        scratch.left_day[later] = scratch.left_day[interval]
+    for earlier in range(interval, scratch.left.shape[0] - 1):
+        _hand_on(scratch, earlier, pixels)
+
+
+@compiled
+def _hand_on(scratch: _Scratch, interval: int, pixels: int) -> None:
+    """The last clear views so far are those of the next interval too, to begin with."""
+    for band in range(scratch.left.shape[1]):
+        left, following = scratch.left[interval, band], scratch.left[interval + 1, band]
+        for x in range(pixels):
+            following[x] = left[x]
+    left_day, following_day = scratch.left_day[interval], scratch.left_day[interval + 1]
+    for x in range(pixels):
+        following_day[x] = left_day[x]
 
 
 @compiled
@@ -210,8 +231,8 @@ def _take(
             first[x] ^= (first[x] ^ value[x]) & fresh[x]
     left_day, first_day = scratch.left_day[interval], scratch.first_day[interval]
     for x in range(pixels):
-        left_day[x] = day if mask[x] != 0 else left_day[x]
-        first_day[x] = day if fresh[x] != 0 else first_day[x]
+        left_day[x] ^= (left_day[x] ^ day) & np.int32(mask[x])
+        first_day[x] ^= (first_day[x] ^ day) & np.int32(fresh[x])
 
 
 @compiled
@@ -228,7 +249,7 @@ def _weigh(
     left_day, right_day, weight = scratch.left_day[date], scratch.right_day, scratch.weight
     following, found = scratch.first_day[date + 1], scratch.found[date + 1]
     for x in range(pixels):
-        right_day[x] = following[x] if found[x] != 0 else right_day[x]
+        right_day[x] ^= (right_day[x] ^ following[x]) & np.int32(found[x])
     for x in range(pixels):
         since, until = target - left_day[x], right_day[x] - target
         missing[x] = min(since, until) > max_gap_days
@@ -252,8 +273,8 @@ def _blend(
         left, right, following = scratch.left[date, band], scratch.right[band], scratch.first[date + 1, band]
         out = series[band, pixel : pixel + pixels]
         for x in range(pixels):
-            later = right[x] ^ ((right[x] ^ following[x]) & found[x])
-            right[x] = later
-            rise = np.float64(np.int32(later) - np.int32(left[x])) * weight[x]
+            right[x] ^= (right[x] ^ following[x]) & found[x]
+        for x in range(pixels):
+            rise = np.float64(np.int32(right[x]) - np.int32(left[x])) * weight[x]
             value = np.int32(left[x]) + np.int32(np.floor(rise + _HALF_UP))
             out[x] = _MISSING if missing[x] else np.int16(value)
