@@ -2,7 +2,8 @@
 
 Decoding is the largest cost of a real run, so every file is opened once per acquisition, and of its blocks only those
 that a tile touches are decoded, each once: tiles are read in chunks along rows of tiles, and what two chunks share
-stays in GDAL's block cache. Bands are decoded side by side, on as many threads as there are.
+stays in GDAL's block cache. Images, and where there are many threads their block columns, are decoded side by side;
+GDAL's own threads are not used, because with them its driver returns zeros for blocks that it cannot decode.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,6 +22,7 @@ from rasterio.windows import Window
 
 from landseries.bands import NODATA, REFLECTANCE_SCALE
 from landseries.grid import Raster, Tile
+from landseries_fetcher.jp2 import incompleteness
 from landseries_fetcher.sources.base import UnreadableProduct
 from landseries_fetcher.sources.metadata import Geocoding
 
@@ -28,8 +30,10 @@ from landseries_fetcher.sources.metadata import Geocoding
 CHUNK_PIXELS_MAX: Final = 6_000_000
 #: Two rows of 1024-pixel blocks of all ten bands of a granule are 260 MB.
 CACHE_BYTES: Final = 384 * 2**20
-#: Images of a product that are four times larger than the others: threads beyond these decode inside one image.
+#: Images of a product that are four times larger than the others: with more threads than these, images are split.
 _LARGE_IMAGES: Final = 4
+#: Parts of an image must not cut a pixel of the coarsest one.
+_COARSEST_M: Final = 20
 _ALIGNMENT_M: Final = 0.01
 #: Stored reflectance stays clear of the no-data value.
 _STORED_MIN: Final = NODATA + 1
@@ -67,7 +71,7 @@ class ProductImages:
         self._product = product
         self._files = files
         self._geocoding = geocoding
-        self._open: dict[tuple[str, int], Any] = {}
+        self._open: dict[tuple[str, int, int], Any] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> ProductImages:
@@ -94,13 +98,45 @@ class ProductImages:
                         f"at {pixel_m} m",
                     )
 
-    def read(self, image: str, pixel_m: int, raster: Raster) -> npt.NDArray[Any]:
+    def split(self, image: str, pixel_m: int, raster: Raster, parts: int) -> list[tuple[int, Raster]]:
+        """Cut an extent into the parts of an image that different threads read, each with a handle of its own.
+
+        A part is a range of the image's block columns, always the same for the same handle, so that no block is
+        decoded by two.
+
+        Args:
+            image: band, or `SCL`.
+            pixel_m: pixel size of the image in metres.
+            raster: the extent.
+            parts: how many at most.
+
+        Returns:
+            (handle, part of the raster) from west to east.
+
+        Raises:
+            UnreadableProduct: see `read`.
+        """
+        source = self._source(image, pixel_m, 0)
+        block_m = source.block_shapes[0][1] * pixel_m
+        blocks = -(-source.width * pixel_m // block_m)
+        count = min(parts, blocks) if block_m % _COARSEST_M == 0 else 1
+        cuts = [self._geocoding.left_m + block_m * (part * blocks // count) for part in range(1, count)]
+        edges = [raster.left, *(min(max(cut, raster.left), raster.bounds[2]) for cut in cuts), raster.bounds[2]]
+        found = []
+        for handle in range(count):
+            width = round((edges[handle + 1] - edges[handle]) / raster.pixel_width)
+            if width > 0:
+                found.append((handle, replace(raster, left=edges[handle], width=width)))
+        return found
+
+    def read(self, image: str, pixel_m: int, raster: Raster, handle: int = 0) -> npt.NDArray[Any]:
         """Digital numbers of an image over a raster's extent.
 
         Args:
             image: band, or `SCL`.
             pixel_m: pixel size of the image in metres.
             raster: the extent; aligned to the image's pixels.
+            handle: threads that read the same image at the same time use different ones.
 
         Returns:
             (rows, columns) at the image's own pixel size, 0 beyond its edges.
@@ -108,7 +144,7 @@ class ProductImages:
         Raises:
             UnreadableProduct: the file is missing, truncated, or not of the size that the metadata gives.
         """
-        source = self._source(image, pixel_m)
+        source = self._source(image, pixel_m, handle)
         left, bottom, right, top = raster.bounds
         first_row = round((self._geocoding.top_m - top) / pixel_m)
         first_column = round((left - self._geocoding.left_m) / pixel_m)
@@ -128,29 +164,34 @@ class ProductImages:
                 raise self._unreadable(image, pixel_m, error) from error
         return values
 
-    def _source(self, image: str, pixel_m: int) -> Any:
-        key = (image, pixel_m)
+    def _source(self, image: str, pixel_m: int, handle: int) -> Any:
+        key = (image, pixel_m, handle)
         if key not in self._open:
-            if key not in self._files:
-                raise UnreadableProduct(self._product, f"has no image {image} at {pixel_m} m")
-            try:
-                source = self._stack.enter_context(rasterio.open(self._files[key], driver="JP2OpenJPEG"))
-            except rasterio.errors.RasterioError as error:
-                raise self._unreadable(image, pixel_m, error) from error
-            expected = self._geocoding.shapes[pixel_m]
-            if source.shape != expected:
-                raise UnreadableProduct(
-                    self._product,
-                    f"{self._files[key].name} has {source.shape} pixels where MTD_TL.xml gives {expected}",
-                )
-            self._open[key] = source
+            self._open[key] = self._opened(image, pixel_m)
         return self._open[key]
+
+    def _opened(self, image: str, pixel_m: int) -> Any:
+        path = self._files.get((image, pixel_m))
+        if path is None:
+            raise UnreadableProduct(self._product, f"has no image {image} at {pixel_m} m")
+        try:
+            missing = incompleteness(path)
+            if missing is not None:
+                raise UnreadableProduct(self._product, f"{path.name} {missing}")
+            source = self._stack.enter_context(rasterio.open(path, driver="JP2OpenJPEG"))
+        except (OSError, rasterio.errors.RasterioError) as error:
+            raise self._unreadable(image, pixel_m, error) from error
+        expected = self._geocoding.shapes[pixel_m]
+        if source.shape != expected:
+            raise UnreadableProduct(
+                self._product, f"{path.name} has {source.shape} pixels where MTD_TL.xml gives {expected}"
+            )
+        return source
 
     def _unreadable(self, image: str, pixel_m: int, error: Exception) -> UnreadableProduct:
         cause = error.__cause__ or error
-        return UnreadableProduct(
-            self._product, f"{self._files[(image, pixel_m)].name} is truncated or no JPEG 2000 image ({cause})"
-        )
+        name = self._files[(image, pixel_m)].name
+        return UnreadableProduct(self._product, f"{name} is damaged or no JPEG 2000 image ({cause})")
 
 
 def chunks(tiles: Sequence[Tile], pixels_max: int = CHUNK_PIXELS_MAX) -> Iterator[Chunk]:
@@ -213,11 +254,16 @@ def replicate(coarse: npt.NDArray[Any], factor: int) -> npt.NDArray[Any]:
 
 
 class Decoders:
-    """Threads that decode images side by side."""
+    """Threads that decode images side by side.
+
+    Attributes:
+        parts: how many threads should share one image.
+    """
 
     def __init__(self, threads: int) -> None:
-        """Start threads; GDAL gets its own inside one image where there are more than large images."""
-        self._options = {"GDAL_NUM_THREADS": str(max(1, threads // _LARGE_IMAGES)), "GDAL_CACHEMAX": CACHE_BYTES}
+        """Start threads."""
+        self.parts = max(1, threads // _LARGE_IMAGES)
+        self._options = {"GDAL_NUM_THREADS": "1", "GDAL_CACHEMAX": CACHE_BYTES}
         self._pool = ThreadPoolExecutor(max(1, threads))
 
     def __enter__(self) -> Decoders:

@@ -243,14 +243,16 @@ def _read_chunk(
     bands = np.empty((len(BANDS), *raster.shape), dtype=np.int16)
     scenes: list[tuple[npt.NDArray[np.uint8], tuple[int, int]]] = []
 
-    def read(image: str) -> None:
+    def read(task: tuple[str, int, Raster]) -> None:
+        image, handle, part = task
         if image == _SCENE:
             scenes.append(_read_scene([images for images, _ in opened], raster, masking))
             return
-        target = bands[BANDS.index(image)]
+        first = round((part.left - raster.left) / raster.pixel_width)
+        target = bands[BANDS.index(image), :, first : first + part.width]
         pixel_m = GROUND_SAMPLING_DISTANCE_M[image]
         for place, (images, metadata) in enumerate(opened):
-            numbers = images.read(image, pixel_m, raster)
+            numbers = images.read(image, pixel_m, part, handle)
             stored = to_reflectance(numbers, metadata.offsets[image], metadata.quantification)
             stored = replicate(stored, pixel_m // 10)
             if place == 0:
@@ -259,7 +261,13 @@ def _read_chunk(
                 np.copyto(target, stored, where=target == NODATA)
 
     # The large images first, so that no thread is left with one at the end.
-    decoders.map(read, sorted([*BANDS, _SCENE], key=lambda image: GROUND_SAMPLING_DISTANCE_M.get(image, _COARSE_M)))
+    order = sorted(BANDS, key=lambda image: GROUND_SAMPLING_DISTANCE_M[image])
+    tasks = [
+        (image, handle, part)
+        for image in order
+        for handle, part in opened[0][0].split(image, GROUND_SAMPLING_DISTANCE_M[image], raster, decoders.parts)
+    ]
+    decoders.map(read, [*tasks, (_SCENE, 0, raster)])
     return bands, *scenes[0]
 
 
