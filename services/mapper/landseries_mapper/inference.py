@@ -9,6 +9,7 @@ neither on the number of threads nor on how a tile is cut into calls.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -85,8 +86,8 @@ class MappingNetwork:
                 f"the network reads int16 series of shape {(*expected, 'pixels')} or {(*expected, 'rows', 'columns')} "
                 f"(dates, features, ...), got {series.dtype} of shape {series.shape}"
             )
-        pixels = series.reshape(*expected, -1)
-        count = pixels.shape[2]
+        count = math.prod(series.shape[2:])
+        pixels = series.reshape(*expected, count)
         labels = np.empty(count, np.uint8)
         probabilities = np.empty((len(self._classes), count), np.float32)
         workers = max(1, min(threads, -(-count // self.block_pixels)))
@@ -111,7 +112,7 @@ class MappingNetwork:
                 with ThreadPoolExecutor(workers) as pool:
                     list(pool.map(work, starts))
         shape = series.shape[2:]
-        return labels.reshape(shape), probabilities.reshape(-1, *shape)
+        return labels.reshape(shape), probabilities.reshape(len(self._classes), *shape)
 
     def _predict_block(self, series: NDArray[np.int16], space: _Workspace) -> None:
         """Fill the workspace's labels and scores for at most a block of pixels, (dates, features, n)."""

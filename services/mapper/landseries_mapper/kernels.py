@@ -84,6 +84,11 @@ def _same(value: Any) -> Any:
 
 
 @_compiled
+def _round_to_bfloat16(value: Any) -> Any:
+    return _from_bfloat16(_to_bfloat16(value))
+
+
+@_compiled
 def _clamp(x: Any) -> Any:
     x = TANH_LIMIT if x > TANH_LIMIT else x
     return -TANH_LIMIT if x < -TANH_LIMIT else x
@@ -179,9 +184,9 @@ cell_bfloat16 = _make_cell(_from_bfloat16, _to_bfloat16)
 last_cell_bfloat16 = _make_cell(_from_bfloat16, _same)
 cell_float32 = _make_cell(_same, _same)
 
-#: Reading a date into bfloat16, and into float32.
+#: Reading a date into bfloat16, and into float32: the same values.
 read_date_bfloat16 = _make_read_date(_to_bfloat16)
-read_date_float32 = _make_read_date(_same)
+read_date_float32 = _make_read_date(_round_to_bfloat16)
 
 
 @_compiled

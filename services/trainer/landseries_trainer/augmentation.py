@@ -21,7 +21,7 @@ class Augmentation:
             feature (0 or greater).
     """
 
-    date_drop: float = 0.1
+    date_drop: float = 0.2
     noise: float = 0.0
 
     def __post_init__(self) -> None:

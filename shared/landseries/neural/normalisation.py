@@ -1,8 +1,10 @@
 """From stored annual series to what a network reads: standardised features and one flag for missing dates.
 
 Mean and standard deviation come from the training set over all its years and travel with the weights, so that a
-series is read the same way wherever it is read. Everything is plain NumPy: the mapper's kernel repeats the same
-three float32 operations on its blocks, to the bit.
+series is read the same way wherever it is read. Standardised values are rounded to bfloat16 (8 significant bits: 0.4 %
+of a value, far below the noise of a reflectance) whatever the precision that follows, so that a network labels alike in
+float32 and in bfloat16: of all roundings this one would change most labels. Everything here is plain NumPy; the
+mapper's kernel repeats the same float32 operations on its blocks, to the bit.
 """
 
 from __future__ import annotations
@@ -76,8 +78,8 @@ def network_input(series: NDArray[np.int16], normalisation: Normalisation) -> ND
         normalisation: The statistics of the training set.
 
     Returns:
-        (n, dates, features + 1) float32: (value - mean) x (1/std) per feature, 0 where it is missing; then 1 on a
-        date where any feature is missing, else 0.
+        (n, dates, features + 1) float32: (value - mean) x (1/std) per feature, rounded to bfloat16, 0 where it is
+        missing; then 1 on a date where any feature is missing, else 0.
 
     Raises:
         ArtifactError: The array is not of that shape or dtype, or has another number of features.
@@ -93,7 +95,14 @@ def network_input(series: NDArray[np.int16], normalisation: Normalisation) -> ND
     np.multiply(standard, normalisation.scale, out=standard)
     standard[missing] = 0
     channels[:, :, features] = missing.any(axis=2)
-    return channels
+    return round_to_bfloat16(channels)
+
+
+def round_to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The nearest bfloat16 of finite values, halves to the even one; kept as float32, any shape, contiguous."""
+    bits = values.view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return rounded.view(np.float32)
 
 
 def check_series(series: NDArray[np.int16]) -> None:
