@@ -85,18 +85,11 @@ def finished_run(
     generator = np.random.default_rng(seed)
     size = 2 * tile_px
     truth = _landscape(generator, size, years)
-    plan = _in_two_granules(
-        cube_plan(
-            folder,
-            years=years,
-            size_px=(size, size),
-            tile_size_px=tile_px,
-            models=list(models),
-            blocks={"size_px": max(tile_px // 8, 4)},
-            **({"truth": {"path": "truth/{year}.tif"}} if with_truth else {}),
-            **config,
-        )
-    )
+    if with_truth:
+        config["truth"] = {"path": "truth/{year}.tif"}
+    config["blocks"] = {"size_px": max(tile_px // 8, 4)}
+    plan = cube_plan(folder, years=years, size_px=(size, size), tile_size_px=tile_px, models=list(models), **config)
+    plan = _in_two_granules(plan)
     maps = {model: _maps(generator, truth, *ERRORS.get(model, (0.1, 0.1))) for model in models}
     reference = _with_errors(generator, truth[years[0]], 0.15)
     run = FinishedRun(plan, Bench(plan, folder / "bench"), folder, truth, maps, reference)

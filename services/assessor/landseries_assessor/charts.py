@@ -69,7 +69,7 @@ def sparkline(series: Mapping[str, Sequence[float | None]], width: int = 120, he
     """A quantity over the years, a line per model on one scale that begins at nought."""
     known = [value for line in series.values() for value in line if value is not None]
     highest = max(known, default=0) or 1
-    parts = []
+    parts = [f'<line class="grid" x1="4" x2="{width - 4}" y1="{height - 3}" y2="{height - 3}"/>']
     for model, line in reversed(list(series.items())):
         points = [
             (4 + place * (width - 8) / max(len(line) - 1, 1), height - 4 - value / highest * (height - 8))

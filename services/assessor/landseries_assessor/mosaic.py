@@ -150,7 +150,7 @@ class _Merger:
             str(path),
             driver="COG",
             COMPRESS="DEFLATE",
-            LEVEL=6,
+            LEVEL=1 if layer.categories is None else 6,
             BLOCKSIZE=_BLOCK_PX,
             NUM_THREADS="1",
             BIGTIFF="IF_SAFER",

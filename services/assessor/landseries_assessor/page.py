@@ -175,7 +175,7 @@ def _number(value: float | None) -> str:
     """A count or an area: thousands apart, decimals only where they matter."""
     if value is None:
         return _DASH
-    digits = 0 if value >= 100 or value == int(value) else (1 if value >= 10 else 2)
+    digits = 0 if value >= 100 or isinstance(value, int) else (1 if value >= 10 else 2)
     return f"{value:,.{digits}f}".replace(",", "\u202f")
 
 

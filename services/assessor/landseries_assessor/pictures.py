@@ -93,8 +93,11 @@ class Canvas:
         rows, columns = max(1, round(window.height / factor)), max(1, round(window.width / factor))
         bands = list(range(1, len(self.pixels) + 1))
         values = source.read(bands, window=window, out_shape=(len(bands), rows, columns), resampling=resampling)
-        scale = Affine.scale(window.width / columns, window.height / rows)
-        return values, source.window_transform(window) @ scale
+        wide, high = window.width / columns, window.height / rows
+        a, b, c, d, e, f = tuple(source.transform)[:6]
+        left = c + a * window.col_off + b * window.row_off
+        top = f + d * window.col_off + e * window.row_off
+        return values, Affine(a * wide, b * high, left, d * wide, e * high, top)
 
 
 def palette_png(values: Pixels, colours: Mapping[int, tuple[int, int, int]]) -> str:

@@ -280,6 +280,7 @@
     side.select.addEventListener("change", redraw);
   });
   stage.style.setProperty("--shape", `${data.width} / ${data.height}`);
+  stage.style.setProperty("--ratio", String(data.width / data.height));
   setSplit(0.5);
   setYear(0);
   legends();
