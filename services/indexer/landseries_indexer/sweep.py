@@ -39,6 +39,7 @@ _FAR: Final = np.int32(1 << 19)
 _LINE: Final = 64
 _HALF_UP: Final = 0.5 + 2.0**-30
 _MISSING: Final = np.int16(NODATA)
+_LARGEST: Final = np.int16(np.iinfo(np.int16).max)
 _SET: Final = np.int16(-1)
 _CLEARED: Final = np.int16(0)
 
@@ -56,8 +57,9 @@ class _Scratch(NamedTuple):
     """Rows of one block; masks are 0 or -1 (all bits set). Interval i ends on date i; one more follows the last date.
 
     Attributes:
-        left, first: (interval, band, pixel) the last clear view so far, and the first clear view in the interval.
-        left_day, first_day: (interval, pixel) their days.
+        last, last_day: (band, pixel), (pixel,) the last clear view so far and its day, while going through the views.
+        left, left_day: (interval, band, pixel), (interval, pixel) the same at the end of each interval.
+        first, first_day: (interval, band, pixel), (interval, pixel) the first clear view in each interval.
         found: (interval, pixel) mask of pixels with a clear view in the interval.
         right, right_day: (band, pixel), (pixel,) the right neighbour of the current date.
         clear, fresh: (pixel,) masks of the current view: clear, and the first such in its interval.
@@ -65,9 +67,11 @@ class _Scratch(NamedTuple):
         clear_views: (pixel,) their number.
     """
 
+    last: NDArray[np.int16]
+    last_day: NDArray[np.int32]
     left: NDArray[np.int16]
-    first: NDArray[np.int16]
     left_day: NDArray[np.int32]
+    first: NDArray[np.int16]
     first_day: NDArray[np.int32]
     found: NDArray[np.int16]
     right: NDArray[np.int16]
@@ -117,9 +121,11 @@ def sweep(
     """
     dates, bands = targets.shape[0], values.shape[1]
     scratch = _Scratch(
-        _rows((dates + 1) * bands).reshape(dates + 1, bands, BLOCK),
+        _rows(bands).reshape(bands, BLOCK),
+        _rows(2).view(np.int32),
         _rows((dates + 1) * bands).reshape(dates + 1, bands, BLOCK),
         _rows(2 * (dates + 1)).view(np.int32).reshape(dates + 1, BLOCK),
+        _rows((dates + 1) * bands).reshape(dates + 1, bands, BLOCK),
         _rows(2 * (dates + 1)).view(np.int32).reshape(dates + 1, BLOCK),
         _rows(dates + 1).reshape(dates + 1, BLOCK),
         _rows(bands).reshape(bands, BLOCK),
@@ -154,29 +160,29 @@ def _collect(
     """Go through the views in time; afterwards each interval knows its last clear view so far and its first one."""
     scratch.clear_views[:] = 0
     scratch.found[:] = 0
-    scratch.left[0] = 0
-    scratch.left_day[0] = -_NEVER
+    scratch.last[:] = 0
+    scratch.last_day[:] = -_NEVER
     interval = 0
     for view in range(days.shape[0]):
         while interval < interval_of[view]:
-            _hand_on(scratch, interval, pixels)
+            _keep(scratch, interval, pixels)
             interval += 1
         if _see(values, clear, view, pixel, pixels, scratch, scratch.found[interval]):
             _take(values, view, days[view], pixel, pixels, scratch, interval)
-    for earlier in range(interval, scratch.left.shape[0] - 1):
-        _hand_on(scratch, earlier, pixels)
+    for later in range(interval, scratch.left.shape[0]):
+        _keep(scratch, later, pixels)
 
 
 @compiled
-def _hand_on(scratch: _Scratch, interval: int, pixels: int) -> None:
-    """The last clear views so far are those of the next interval too, to begin with."""
-    for band in range(scratch.left.shape[1]):
-        left, following = scratch.left[interval, band], scratch.left[interval + 1, band]
+def _keep(scratch: _Scratch, interval: int, pixels: int) -> None:
+    """Keep the last clear views so far as those at the end of the interval."""
+    for band in range(scratch.last.shape[0]):
+        last, left = scratch.last[band], scratch.left[interval, band]
         for x in range(pixels):
-            following[x] = left[x]
-    left_day, following_day = scratch.left_day[interval], scratch.left_day[interval + 1]
+            left[x] = last[x]
+    last_day, left_day = scratch.last_day, scratch.left_day[interval]
     for x in range(pixels):
-        following_day[x] = left_day[x]
+        left_day[x] = last_day[x]
 
 
 @compiled
@@ -197,12 +203,17 @@ def _see(
     if some == 0:
         return False
     mask, fresh, clear_views = scratch.clear, scratch.fresh, scratch.clear_views
+    # No-data is the smallest int16: the minimum over a pixel's bands tells whether one of them has none.
     for x in range(pixels):
-        mask[x] = _SET if flags[x] != 0 else _CLEARED
-    for band in range(values.shape[1]):
+        mask[x] = _LARGEST if flags[x] != 0 else _MISSING
+    bands = values.shape[1]
+    for band in range(0, bands, 2):
         value = values[view, band, pixel : pixel + pixels]
+        other = values[view, min(band + 1, bands - 1), pixel : pixel + pixels]
         for x in range(pixels):
-            mask[x] &= _SET if value[x] != _MISSING else _CLEARED
+            mask[x] = min(mask[x], min(value[x], other[x]))
+    for x in range(pixels):
+        mask[x] = _SET if mask[x] != _MISSING else _CLEARED
     for x in range(pixels):
         fresh[x] = mask[x] & ~found[x]
         clear_views[x] -= mask[x]
@@ -225,13 +236,13 @@ def _take(
     mask, fresh = scratch.clear, scratch.fresh
     for band in range(values.shape[1]):
         value = values[view, band, pixel : pixel + pixels]
-        left, first = scratch.left[interval, band], scratch.first[interval, band]
+        last, first = scratch.last[band], scratch.first[interval, band]
         for x in range(pixels):
-            left[x] ^= (left[x] ^ value[x]) & mask[x]
+            last[x] ^= (last[x] ^ value[x]) & mask[x]
             first[x] ^= (first[x] ^ value[x]) & fresh[x]
-    left_day, first_day = scratch.left_day[interval], scratch.first_day[interval]
+    last_day, first_day = scratch.last_day, scratch.first_day[interval]
     for x in range(pixels):
-        left_day[x] ^= (left_day[x] ^ day) & np.int32(mask[x])
+        last_day[x] ^= (last_day[x] ^ day) & np.int32(mask[x])
         first_day[x] ^= (first_day[x] ^ day) & np.int32(fresh[x])
 
 
