@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-CITATION: Final = "Sedona, Paris, Tian, Riedel, Cavallaro, IGARSS 2022 (Trentino, 2018–2020)"
+CITATION: Final = "Sedona, Paris, Tian, Riedel, Cavallaro, IGARSS 2022; Trentino, 2018–2020"
 PAIRS: Final = ("2018-2019", "2019-2020")
 
 #: Class -> multi-year of both pairs, then single-year of both pairs.

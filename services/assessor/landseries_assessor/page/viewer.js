@@ -227,12 +227,16 @@
   });
   for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, () => { drag = null; });
   stage.addEventListener("wheel", (event) => {
-    // The page scrolls as ever; zooming asks for the pointer on the map and ends at the smallest zoom.
-    if (event.deltaY > 0 && view.zoom === 1) return;
+    // The page scrolls as ever until one zooms on purpose.
+    if (!event.ctrlKey && !event.metaKey && view.zoom === 1) return;
     event.preventDefault();
     const { fx, fy } = fraction(event);
     zoomAt(Math.exp(-event.deltaY / 400), fx, fy);
   }, { passive: false });
+  stage.addEventListener("dblclick", (event) => {
+    const { fx, fy } = fraction(event);
+    zoomAt(2, fx, fy);
+  });
   byId("divider").addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
     if (step === undefined) return;
