@@ -138,6 +138,8 @@ def test_interpolation_against_copying(benchmark: Any, case: Case, capsys: pytes
     with capsys.disabled():
         shares = ", ".join(f"{rate / of:.0%} of {kind} ({of / 1e6:,.0f} M)" for kind, of in copied.items())
         print(f"\ninterpolation: {rate / 1e6:,.0f} M values/s on {numba.get_num_threads()} cores, {shares}")
+    if os.getloadavg()[0] > 1.5 * numba.get_num_threads():
+        pytest.skip(f"other processes hold the cores (load {os.getloadavg()[0]:.1f}): the figures above mean little")
     assert rate >= 0.25 * copied["copy"]
 
 
