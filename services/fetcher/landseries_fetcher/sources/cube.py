@@ -34,6 +34,8 @@ from landseries_fetcher.sources.layers import Layer, LayerFiles
 
 #: Code where a map of the cube has none.
 _NO_CODE: Final = -1
+#: Codes above this are no-data in every legend.
+_CODE_MAX: Final = 2**31 - 1
 _STORED_MAX: Final = 32_767
 
 
@@ -145,7 +147,7 @@ class Cube:
         whole = np.where(known, values, 0)
         if not (whole == np.rint(whole)).all():
             raise ConfigError(f"reference.variable: {variable} has fractions; a map of codes has whole numbers")
-        return np.where(known, whole, _NO_CODE).astype(np.int64).clip(_NO_CODE, 2**31 - 1).astype(np.int32)
+        return np.where(known, whole.astype(np.int64), _NO_CODE).clip(_NO_CODE, _CODE_MAX).astype(np.int32)
 
     def all_codes(self, variable: str) -> npt.NDArray[np.int32]:
         """Codes of a map of the cube over the whole cube; see `codes`."""

@@ -31,7 +31,8 @@ FOREIGN_BASELINE: Final = (99, 99)
 
 _NAME = re.compile(
     r"(?P<platform>S2[A-Z])_MSIL2A_(?P<datatake>\d{8}T\d{6})_N(?P<baseline>\d{4})_R(?P<orbit>\d{3})"
-    r"_T(?P<granule>\d{2}[A-Z]{3})_(?P<discriminator>\d{8}T\d{6})"
+    r"_T(?P<granule>\d{2}[A-Z]{3})_(?P<discriminator>\d{8}T\d{6})",
+    re.ASCII,
 )
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
 _BYTES_MAX: Final = 64 * 2**20

@@ -19,6 +19,7 @@ from landseries_fetcher.sources.layers import Layer, raster_of_bounds, raster_of
 _X_NAMES: Final = ("x", "lon", "longitude", "easting")
 _Y_NAMES: Final = ("y", "lat", "latitude", "northing")
 _CRS_ATTRIBUTES: Final = ("crs_wkt", "spatial_ref")
+_HDF5_SIGNATURE: Final = b"\x89HDF"
 
 
 class XarrayFiles:
@@ -106,8 +107,11 @@ def _open(path: Path) -> xr.Dataset:
     try:
         if path.is_dir():
             return xr.open_zarr(path, mask_and_scale=False, chunks=None)
-        return xr.open_dataset(path, mask_and_scale=False)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        with path.open("rb") as stream:
+            is_hdf5 = stream.read(4) == _HDF5_SIGNATURE
+        # Not the netCDF4 library: it is not safe with threads, and files are closed on whichever collects garbage.
+        return xr.open_dataset(path, mask_and_scale=False, engine="h5netcdf" if is_hdf5 else "scipy")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"source.paths: {path} cannot be read as NetCDF or Zarr: {error}") from error
 
 
