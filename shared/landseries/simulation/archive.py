@@ -32,6 +32,7 @@ DEFAULT_YEARS: Final = (2018, 2019, 2020)
 DEFAULT_ACQUISITIONS_PER_YEAR: Final = 26
 _MAP_YEAR: Final = 2018
 _ACQUISITIONS_MAX: Final = 146
+_UNFINISHED: Final = "unfinished.json"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def simulate(
     which other years are asked for.
 
     Args:
-        folder: Where to write; it must not exist or be empty.
+        folder: Where to write: a folder that is empty or does not exist yet. One that holds this very archive is left
+            as it is, and one where writing it was interrupted is written again.
         seed: At least 0; another seed is another landscape under other weather.
         size_px: Side of the scene in pixels of 10 m, a multiple of 256.
         years: One or more different years.
@@ -120,13 +122,22 @@ def simulate(
         difficulty: How hard everything is; the calibrated defaults if left out.
 
     Raises:
-        ConfigError: An argument is out of range, or the folder is not empty.
+        ConfigError: An argument is out of range, or the folder holds something else.
     """
     years = tuple(sorted(years))
-    _check(folder, seed, years, acquisitions_per_year, jobs)
+    _check(seed, years, acquisitions_per_year, jobs)
     geometry = Geometry(size_px)
     difficulty = difficulty or Difficulty()
     archive = _layout(folder, years)
+    settings: dict[str, Any] = {
+        "seed": seed,
+        "size_px": size_px,
+        "years": list(years),
+        "acquisitions_per_year": acquisitions_per_year,
+        "difficulty": asdict(difficulty),
+    }
+    if _begin(archive, settings):
+        return archive
     for path in (archive.products, archive.reference.parent, archive.changes.parent):
         path.mkdir(parents=True, exist_ok=True)
     history = History(build_landscape(size_px, seed), years[-1], seed)
@@ -136,21 +147,36 @@ def simulate(
     plan = plan_datatakes(years, acquisitions_per_year, geometry, difficulty, seed)
     job = _Job(archive.products, geometry, years[-1], difficulty, seed)
     products = _write_products(job, plan, jobs, progress)
-    settings = {"seed": seed, "size_px": size_px, "years": list(years), "acquisitions_per_year": acquisitions_per_year}
     summary = settings | {
-        "difficulty": asdict(difficulty),
         "geometry": {"epsg": EPSG, "pixel_m": PIXEL_M, "bounds_m": list(geometry.bounds_m),
                      "granules": [window.granule for window in geometry.windows()]},
         **figures,
         "products": products,
     }  # fmt: skip
     _write_json(archive.summary, summary)
+    (folder / _UNFINISHED).unlink()
     return archive
 
 
-def _check(folder: Path, seed: int, years: tuple[int, ...], acquisitions_per_year: int, jobs: int) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is not an empty folder; give one that is empty or does not exist yet")
+def _begin(archive: SimulatedArchive, settings: dict[str, Any]) -> bool:
+    """Whether the folder holds this archive already; otherwise mark it as begun, if it is free to be written to."""
+    folder, mark = archive.folder, archive.folder / _UNFINISHED
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; give a folder that is empty or does not exist yet")
+    for path in (archive.summary, mark):
+        if path.is_file() and settings.items() <= json.loads(path.read_text(encoding="utf-8")).items():
+            return path == archive.summary
+    if folder.exists() and any(folder.iterdir()):
+        raise ConfigError(
+            f"{folder} holds something else than the archive of seed {settings['seed']}, {settings['size_px']} px and "
+            f"years {settings['years']}; give a folder that is empty or does not exist yet"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_json(mark, settings)
+    return False
+
+
+def _check(seed: int, years: tuple[int, ...], acquisitions_per_year: int, jobs: int) -> None:
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more")
     if not years or len(set(years)) != len(years):

@@ -130,13 +130,13 @@ class _Step:
 
     def _windthrow(self) -> None:
         score = fractal_field(self._rng("windthrow"), self._land.shape, 26.0, octaves=3)
-        chosen = self._choose("windthrow", score, self.before == LandCover.CONIFERS, 0.018)
+        chosen = self._choose("windthrow", score, self.before == LandCover.CONIFERS, 0.016)
         self._record("windthrow", LandCover.CONIFERS, LandCover.GRASS, chosen, _STORM)
         self.felled |= chosen
 
     def _clear_cut(self) -> None:
         """Whole parcels of forest, some conifers and some broadleaves, on one day of the dry half of the year."""
-        for before, share in ((LandCover.CONIFERS, 0.0055), (LandCover.BROADLEAVES, 0.0035)):
+        for before, share in ((LandCover.CONIFERS, 0.006), (LandCover.BROADLEAVES, 0.004)):
             wish = self._rng("clear-cut", before).standard_normal(self._land.parcel_count).astype(np.float32)
             score = wish[self._land.parcels] * np.float32(10)
             chosen = self._choose(f"clear-cut-{before}", score, self.before == before, share)
@@ -148,7 +148,7 @@ class _Step:
         """Fields and meadows beside towns; a seeded preference makes it a few large sites."""
         near = _near(self.before == LandCover.ARTIFICIAL, 22.0)
         score = 1.6 * near + 0.8 * fractal_field(self._rng("building"), self._land.shape, 24.0, octaves=2)
-        for before, share in ((LandCover.CROPS, 0.005), (LandCover.GRASS, 0.0022)):
+        for before, share in ((LandCover.CROPS, 0.0055), (LandCover.GRASS, 0.0025)):
             allowed = (self.before == before) & self._land.valley & (near > 0)
             chosen = self._choose(f"building-{before}", score, allowed, share)
             day = _day(self._rng("building-day", before), date(self.year, 8, 1), 270)
@@ -173,7 +173,7 @@ class _Step:
         for source, target, before, after in pairs:
             allowed = source & self._land.floodplain & binary_dilation(target, iterations=3)
             sign = np.float32(1 if before == LandCover.WATER else -1)
-            chosen = self._choose(f"gravel-{before}", sign * score, allowed, 0.0018)
+            chosen = self._choose(f"gravel-{before}", sign * score, allowed, 0.0010)
             self._record("gravel", before, after, chosen, day)
 
     def _choose(self, purpose: str, score: FloatArray, allowed: BoolArray, share: float) -> BoolArray:

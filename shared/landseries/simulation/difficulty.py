@@ -15,7 +15,7 @@ class Difficulty:
     """Strength of everything that makes land cover hard to map; zero switches an effect off.
 
     Attributes:
-        year_shift_days: Standard deviation of a year's phenology shift over the whole scene.
+        year_shift_days: Typical shift of a year's phenology over the whole scene; early and late years alternate.
         class_year_shift_days: The same per class and year, on top.
         class_year_brightness: Standard deviation of the log brightness of a class in a year and season, per group of
             bands (visible, red edge and near infrared, shortwave infrared).
@@ -24,10 +24,11 @@ class Difficulty:
         parcel_greenness: Standard deviation of a parcel's persistent relative greenness.
         parcel_shift_days: Standard deviation of a parcel's persistent phenology shift.
         parcel_year_greenness: Standard deviation of a parcel's relative greenness in one year (management, drought).
+        parcel_year_brightness: Standard deviation of a parcel's log brightness in one year, per group of bands.
         parcel_year_shift_days: Standard deviation of a parcel's phenology shift in one year.
         pixel_brightness: Standard deviation of persistent texture within a parcel (log, per group of bands).
         mixture: Multiplier of the share of a second material within each pixel and of its spread.
-        look_alike_share: Share of parcels whose class wears the material of its closest other class to one half.
+        look_alike_share: Share of parcels that look like another class, being partly made of what that one is.
         boundary_blur_px: Standard deviation of the point spread at 10 m, in pixels of 10 m.
         atmosphere_gain: Standard deviation of an acquisition's residual gain, per band.
         atmosphere_offset: Standard deviation of an acquisition's residual path reflectance in the blue band.
@@ -42,14 +43,15 @@ class Difficulty:
         map_age_years: Age of the reference map's content at the reference year.
     """
 
-    year_shift_days: float = 6.0
-    class_year_shift_days: float = 4.0
-    class_year_brightness: float = 0.05
-    class_year_greenness: float = 0.07
+    year_shift_days: float = 7.0
+    class_year_shift_days: float = 6.0
+    class_year_brightness: float = 0.10
+    class_year_greenness: float = 0.12
     parcel_brightness: float = 0.12
     parcel_greenness: float = 0.10
     parcel_shift_days: float = 7.0
     parcel_year_greenness: float = 0.07
+    parcel_year_brightness: float = 0.03
     parcel_year_shift_days: float = 5.0
     pixel_brightness: float = 0.07
     mixture: float = 1.0

@@ -165,9 +165,7 @@ def _slopes(altitude_m: FloatArray) -> tuple[FloatArray, FloatArray]:
     )
 
 
-def _mountain(
-    level: FloatArray, parcels: npt.NDArray[np.int32], scale: float, rng: np.random.Generator
-) -> ClassArray:
+def _mountain(level: FloatArray, parcels: npt.NDArray[np.int32], scale: float, rng: np.random.Generator) -> ClassArray:
     """Classes by altitude belts whose borders waver, with clearings."""
     shape = (level.shape[0], level.shape[1])
     stand = rng.standard_normal(int(parcels.max()) + 1).astype(np.float32)[parcels]

@@ -145,10 +145,12 @@ def plan_datatakes(
         stretches = np.array_split(np.arange(len(passes)), min(per_year, len(passes)))
         rng = generator(seed, "plan", year)
         halves = int(rng.integers(len(stretches) // 3, max(len(stretches) // 3 + 1, 2 * len(stretches) // 3)))
+        skies = _cloud_shares(len(stretches), rng)
         for number, stretch in enumerate(stretches):
             platform, relative, absolute, start = passes[_pick(passes, stretch, number == halves, rng)]
             draw = generator(seed, "datatake", f"{platform}_{start:%Y%m%d}", relative)
-            chosen.append(_datatake(platform, relative, absolute, start, number == halves, geometry, difficulty, draw))
+            this = (platform, relative, absolute, start)
+            chosen.append(_datatake(this, skies[number], number == halves, geometry, difficulty, draw))
     return chosen
 
 
@@ -167,8 +169,9 @@ def _passes(year: int) -> list[_Pass]:
     return sorted(found, key=lambda item: item[3])
 
 
-def _pick(passes: list[_Pass], stretch: np.ndarray[tuple[int, ...], np.dtype[np.int64]], whole: bool,
-          rng: np.random.Generator) -> int:
+def _pick(
+    passes: list[_Pass], stretch: np.ndarray[tuple[int, ...], np.dtype[np.int64]], whole: bool, rng: np.random.Generator
+) -> int:
     """One pass of a stretch; passes of the orbit that sees only part of the scene more seldom, or not at all."""
     partial = np.array([passes[index][1] == _PARTIAL_ORBIT for index in stretch])
     weights = np.where(partial, 1e-9 if whole else _PARTIAL_SHARE, 1 - _PARTIAL_SHARE)
@@ -176,15 +179,14 @@ def _pick(passes: list[_Pass], stretch: np.ndarray[tuple[int, ...], np.dtype[np.
 
 
 def _datatake(
-    platform: str,
-    relative: int,
-    absolute: int,
-    start: datetime,
+    this: _Pass,
+    clouds: float,
     in_halves: bool,
     geometry: Geometry,
     difficulty: Difficulty,
     rng: np.random.Generator,
 ) -> Datatake:
+    platform, relative, absolute, start = this
     side_m = geometry.size_px * PIXEL_M
     edge = float(rng.uniform(-0.38, 0.05)) * side_m if relative == _PARTIAL_ORBIT else None
     cut = float(rng.uniform(-0.2, 0.2)) * side_m if in_halves else None
@@ -193,7 +195,6 @@ def _datatake(
     refined = start.year >= _REFINED_FROM_YEAR
     reach_m = difficulty.refined_shift_max_m if refined else difficulty.registration_shift_max_m
     length_m, angle = float(rng.uniform(0, reach_m)), float(rng.uniform(0, 2 * np.pi))
-    clouds = _cloud_share(rng)
     return Datatake(
         platform=platform,
         relative_orbit=relative,
@@ -209,14 +210,17 @@ def _datatake(
     )
 
 
-def _cloud_share(rng: np.random.Generator) -> float:
-    """Four in ten nearly clear, a third broken, the rest mostly overcast."""
-    kind, amount = rng.random(), rng.random()
-    if kind < 0.42:
-        return float(0.06 * amount)
-    if kind < 0.76:
-        return float(0.08 + 0.37 * amount)
-    return float(0.55 + 0.45 * amount)
+def _cloud_shares(count: int, rng: np.random.Generator) -> list[float]:
+    """Of four datatakes in a row two nearly clear, one broken, one mostly overcast; bad weather never lasts longer."""
+    shares: list[float] = []
+    while len(shares) < count:
+        kinds = rng.permutation(4)
+        amounts = rng.random(4)
+        shares += [
+            float((0.06 * amount, 0.06 * amount, 0.08 + 0.37 * amount, 0.55 + 0.45 * amount)[kind])
+            for kind, amount in zip(kinds, amounts, strict=True)
+        ]
+    return shares[:count]
 
 
 def _processings(start: datetime, may_repeat: bool, rng: np.random.Generator) -> tuple[Processing, ...]:

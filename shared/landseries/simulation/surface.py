@@ -35,7 +35,10 @@ _PALETTE: Final[dict[LandCover, tuple[tuple[Material, float], ...]]] = {
     LandCover.ARTIFICIAL: ((Material.TOWN, 0.78), (Material.INDUSTRY, 0.22)),
     LandCover.GRASS: ((Material.HAY_MEADOW, 0.60), (Material.PASTURE, 0.40)),
     LandCover.CROPS: (
-        (Material.WHEAT, 0.30), (Material.MAIZE, 0.38), (Material.SOY, 0.16), (Material.LEY, 0.16),
+        (Material.WHEAT, 0.30),
+        (Material.MAIZE, 0.38),
+        (Material.SOY, 0.16),
+        (Material.LEY, 0.16),
     ),
     LandCover.MINERAL: ((Material.QUARRY, 1.0),),
     LandCover.ROCKS: ((Material.ROCK, 1.0),),
@@ -53,31 +56,30 @@ _ADMIXTURE: Final[dict[LandCover, tuple[Material, float, float]]] = {
     LandCover.GRASS: (Material.CLEARING, 0.16, 0.14),
     LandCover.CROPS: (Material.PASTURE, 0.05, 0.06),
     LandCover.MINERAL: (Material.TOWN, 0.18, 0.14),
-    LandCover.ROCKS: (Material.ALPINE_GRASS, 0.20, 0.16),
+    LandCover.ROCKS: (Material.ALPINE_GRASS, 0.28, 0.20),
     LandCover.SAND: (Material.CLEARING, 0.20, 0.17),
-    LandCover.BROADLEAVES: (Material.CONIFERS, 0.16, 0.15),
-    LandCover.CONIFERS: (Material.BROADLEAVES, 0.14, 0.14),
+    LandCover.BROADLEAVES: (Material.CONIFERS, 0.13, 0.12),
+    LandCover.CONIFERS: (Material.BROADLEAVES, 0.11, 0.12),
     LandCover.SHRUBLAND: (Material.CLEARING, 0.28, 0.18),
     LandCover.WATER: (Material.GRAVEL, 0.02, 0.03),
     LandCover.SNOW: (Material.ROCK, 0.12, 0.10),
 }
-#: What a parcel wears to one half when it looks like another class.
-_DISGUISE: Final[dict[LandCover, Material]] = {
-    LandCover.ARTIFICIAL: Material.QUARRY,
-    LandCover.GRASS: Material.LEY,
-    LandCover.CROPS: Material.HAY_MEADOW,
-    LandCover.MINERAL: Material.ROCK,
-    LandCover.ROCKS: Material.GRAVEL,
-    LandCover.SAND: Material.QUARRY,
-    LandCover.BROADLEAVES: Material.SHRUBS,
-    LandCover.CONIFERS: Material.BROADLEAVES,
-    LandCover.SHRUBLAND: Material.BROADLEAVES,
-    LandCover.WATER: Material.WATER,
-    LandCover.SNOW: Material.ROCK,
+#: What a parcel that looks like another class is partly made of, and how much of it on average.
+_DISGUISE: Final[dict[LandCover, tuple[Material, float]]] = {
+    LandCover.ARTIFICIAL: (Material.QUARRY, 0.35),
+    LandCover.GRASS: (Material.LEY, 0.45),
+    LandCover.CROPS: (Material.HAY_MEADOW, 0.40),
+    LandCover.MINERAL: (Material.ROCK, 0.45),
+    LandCover.ROCKS: (Material.GRAVEL, 0.50),
+    LandCover.SAND: (Material.QUARRY, 0.60),
+    LandCover.BROADLEAVES: (Material.SHRUBS, 0.34),
+    LandCover.CONIFERS: (Material.BROADLEAVES, 0.32),
+    LandCover.SHRUBLAND: (Material.BROADLEAVES, 0.45),
+    LandCover.WATER: (Material.WATER, 0.0),
+    LandCover.SNOW: (Material.ROCK, 0.45),
 }
 _ALPINE_M: Final = 1_750.0
-_DISGUISE_SHARE: Final = 0.45
-_MIXTURE_MAX: Final = 0.65
+_MIXTURE_MAX: Final = 0.70
 
 
 class Surface:
@@ -125,7 +127,10 @@ class Surface:
         primary = self._primary(classes, felled, day.year)
         secondary, share = self._secondary(classes)
         weights = self._weights(primary, secondary, doy, vigour, share)
-        factors = [np.exp(self._brightness[g] + year.brightness[g][classes]) for g in range(_GROUPS)]
+        factors = [
+            np.exp(self._brightness[g] + year.brightness[g][classes] + year.parcel_brightness[g][self._land.parcels])
+            for g in range(_GROUPS)
+        ]
         bands = np.empty((len(BANDS), *classes.shape), np.float32)
         for band, group in enumerate(_BAND_GROUP):
             bands[band] = self._blend(primary, secondary, band, *weights) * factors[group]
@@ -158,9 +163,7 @@ class Surface:
         first = bare_1 * bare[primary] + green_1 * green[primary]
         return np.asarray(first + bare_2 * bare[secondary] + green_2 * green[secondary], dtype=np.float32)
 
-    def _primary(
-        self, classes: ClassArray, felled: npt.NDArray[np.bool_], year: int
-    ) -> npt.NDArray[np.uint8]:
+    def _primary(self, classes: ClassArray, felled: npt.NDArray[np.bool_], year: int) -> npt.NDArray[np.uint8]:
         """First material of each pixel; arable parcels change their crop from year to year."""
         rotation = generator(self._seed, "rotation", year).random(self._land.parcel_count)
         material = np.zeros(classes.shape, np.uint8)
@@ -179,13 +182,13 @@ class Surface:
         """Second material of each pixel and its share."""
         kinds = np.zeros(CLASS_TABLE_LENGTH, np.uint8)
         disguises = np.zeros(CLASS_TABLE_LENGTH, np.uint8)
-        means, spreads = np.zeros((2, CLASS_TABLE_LENGTH), np.float32)
+        means, spreads, disguised_means = np.zeros((3, CLASS_TABLE_LENGTH), np.float32)
         for cover, (kind, mean, spread) in _ADMIXTURE.items():
-            kinds[cover], disguises[cover] = kind, _DISGUISE[cover]
-            means[cover], spreads[cover] = mean, spread
+            kinds[cover], means[cover], spreads[cover] = kind, mean, spread
+            disguises[cover], disguised_means[cover] = _DISGUISE[cover]
         strength = np.float32(self._difficulty.mixture)
         share = strength * (means[classes] + spreads[classes] * self._mixing)
-        disguised = np.float32(_DISGUISE_SHARE) + np.float32(0.5) * strength * spreads[classes] * self._mixing
+        disguised = disguised_means[classes] + np.float32(0.5) * strength * spreads[classes] * self._mixing
         share = np.where(self._look_alike, disguised, share)
         second = np.where(self._look_alike, disguises[classes], kinds[classes])
         return second.astype(np.uint8), np.clip(share, 0, _MIXTURE_MAX).astype(np.float32)
@@ -210,7 +213,9 @@ class _YearEffects:
         rng = generator(seed, "year", day.year)
         season = _season_weights(day)
         seasons = len(_SEASON_DAYS)
-        scene_shift = rng.uniform(-np.sqrt(3), np.sqrt(3)) * difficulty.year_shift_days
+        # Early and late years take turns, so that every pair of neighbours is about as unlike as any other.
+        turn = (-1) ** (day.year + int(generator(seed, "first spring").integers(2)))
+        scene_shift = turn * rng.uniform(0.6, 1.3) * difficulty.year_shift_days
         self.shift_days = (scene_shift + difficulty.class_year_shift_days * _drawn_evenly(rng)).astype(np.float32)
         greenness = difficulty.class_year_greenness * np.stack([_drawn_evenly(rng) for _ in range(seasons)])
         self.greenness = np.clip(season @ greenness, -0.6, 0.6).astype(np.float32)
@@ -219,6 +224,9 @@ class _YearEffects:
             brightness = difficulty.class_year_brightness * np.stack([_drawn_evenly(rng) for _ in range(seasons)])
             self.brightness.append((season @ brightness).astype(np.float32))
         self.parcel_greenness = rng.normal(0, difficulty.parcel_year_greenness, parcel_count).astype(np.float32)
+        self.parcel_brightness = [
+            rng.normal(0, difficulty.parcel_year_brightness, parcel_count).astype(np.float32) for _ in range(_GROUPS)
+        ]
         self.parcel_shift_days = rng.normal(0, difficulty.parcel_year_shift_days, parcel_count).astype(np.float32)
 
 

@@ -128,6 +128,29 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
+def test_the_same_archive_is_not_written_twice_and_another_not_over_it(
+    archive: SimulatedArchive, make_archive: MakeArchive
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in archive.folder.rglob("*")}
+    assert make_archive(archive.folder) == archive
+    assert {path: path.stat().st_mtime_ns for path in archive.folder.rglob("*")} == before
+    with pytest.raises(ConfigError, match="holds something else"):
+        make_archive(archive.folder, seed=77)
+
+
+def test_an_interrupted_archive_is_written_again(
+    archive: SimulatedArchive, make_archive: MakeArchive, tmp_path: Path
+) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_archive(tmp_path / "a", progress=interrupt)
+    assert not (tmp_path / "a" / "simulation.json").exists()
+    next((tmp_path / "a" / "products").rglob("*_B02_10m.jp2")).write_bytes(b"half")
+    assert digests(make_archive(tmp_path / "a").folder) == digests(archive.folder)
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("keep")
     with pytest.raises(ConfigError, match="empty"):

@@ -75,9 +75,7 @@ def test_winter_brings_snow_to_the_heights(camera: Camera) -> None:
 def test_thin_cloud_and_some_shadow_stay_unseen_and_bright_ground_is_mistaken(camera: Camera) -> None:
     takes = [datatake(0.25, datetime(2019, 7, day, 10, 20, 31)) for day in range(2, 22, 2)]
     images = [camera.take(take) for take in takes]
-    skies = [
-        make_sky((256, 256), take.cloud_share, take.day, generator(2, "image", take.name)) for take in takes
-    ]
+    skies = [make_sky((256, 256), take.cloud_share, take.day, generator(2, "image", take.name)) for take in takes]
     scene = np.stack([image.scene for image in images])
     cloud = np.stack([sky.cloud[::2, ::2] for sky in skies])
     shadow = np.stack([sky.shadow[::2, ::2] for sky in skies])
