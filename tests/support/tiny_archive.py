@@ -1,4 +1,4 @@
-"""A tiny archive: SAFE products of 120 x 80 pixels, with the metadata that a reader needs and known numbers."""
+"""A tiny archive: SAFE products of 120 x 80 pixels, or of any size, with known numbers and what a reader needs."""
 
 from __future__ import annotations
 
@@ -36,6 +36,9 @@ class TinyProduct:
     epsg: int = 32632
     scene: npt.NDArray[np.uint8] | None = None
     numbers: Mapping[str, npt.NDArray[np.uint16]] = field(default_factory=dict)
+    shape: tuple[int, int] = (ROWS, COLUMNS)
+    block_px: int = 64
+    resolutions: int = 1
 
     @property
     def name(self) -> str:
@@ -49,21 +52,21 @@ class TinyProduct:
         return f"{self.platform}_{self.start}_R{self.orbit:03d}_T{self.granule}"
 
 
-def scene_of(value: int = 4) -> npt.NDArray[np.uint8]:
+def scene_of(value: int = 4, shape: tuple[int, int] = (ROWS, COLUMNS)) -> npt.NDArray[np.uint8]:
     """A scene classification at 20 m with one value."""
-    return np.full((ROWS // 2, COLUMNS // 2), value, dtype=np.uint8)
+    return np.full((shape[0] // 2, shape[1] // 2), value, dtype=np.uint8)
 
 
 def write_product(folder: Path, product: TinyProduct) -> Path:
     """Write a product as an archive delivers it."""
     root = folder / f"{product.name}.SAFE"
     granule = root / "GRANULE" / f"L2A_T{product.granule}_A015852_{product.datastrip}"
-    scene = scene_of() if product.scene is None else product.scene
+    scene = scene_of(shape=product.shape) if product.scene is None else product.scene
     has_data = scene.repeat(2, axis=0).repeat(2, axis=1) != 0
     for place, band in enumerate(BANDS):
         pixel_m = GROUND_SAMPLING_DISTANCE_M[band]
         step = pixel_m // 10
-        full = np.full((ROWS, COLUMNS), product.level + place, dtype=np.uint16)
+        full = np.full(product.shape, product.level + place, dtype=np.uint16)
         values = product.numbers.get(band, np.where(has_data, full, 0)[::step, ::step])
         _write_image(granule, product, band, pixel_m, values.astype(np.uint16))
     _write_image(granule, product, "SCL", 20, scene)
@@ -87,10 +90,10 @@ def _write_image(granule: Path, product: TinyProduct, band: str, pixel_m: int, v
         transform=Affine(pixel_m, 0, LEFT_M, 0, -pixel_m, TOP_M),
         QUALITY="100",
         REVERSIBLE="YES",
-        RESOLUTIONS="1",
+        RESOLUTIONS=str(product.resolutions),
         tiled=True,
-        BLOCKXSIZE=64,
-        BLOCKYSIZE=64,
+        BLOCKXSIZE=product.block_px,
+        BLOCKYSIZE=product.block_px,
     ) as target:
         target.write(values, 1)
 
@@ -118,8 +121,9 @@ def _product_xml(product: TinyProduct) -> str:
 
 
 def _tile_xml(product: TinyProduct) -> str:
+    rows, columns = product.shape
     sizes = "".join(
-        f'<Size resolution="{m}"><NROWS>{ROWS * 10 // m}</NROWS><NCOLS>{COLUMNS * 10 // m}</NCOLS></Size>'
+        f'<Size resolution="{m}"><NROWS>{rows * 10 // m}</NROWS><NCOLS>{columns * 10 // m}</NCOLS></Size>'
         f'<Geoposition resolution="{m}"><ULX>{LEFT_M:.0f}</ULX><ULY>{TOP_M:.0f}</ULY></Geoposition>'
         for m in (10, 20)
     )
