@@ -112,7 +112,7 @@ def _indices_of(context: Context) -> tuple[str, ...]:
     if context.year != context.training_year:
         return ()
     ready = tuple(feature for feature in context.features if feature not in BANDS)
-    computed = tuple(name for name in indices.computable(context.features) if name not in ready)
+    computed = tuple(name for name in indices.computable(context.features, distinct=True) if name not in ready)
     return ready + computed
 
 
