@@ -113,6 +113,7 @@ def run(
     from landseries.collect import collect
     from landseries.display import ProgressDisplay
     from landseries.embedded import EmbeddedRun
+    from landseries.headline import headline
     from landseries.plan import make_plan
     from landseries.planning import describe_source, settle_numerics
 
@@ -128,6 +129,9 @@ def run(
         raise LandseriesError("the run is not complete; mend the causes above and start the same command again")
     results = workdir / plan.run_id
     collect(embedded.store, plan, results)
+    table, line = headline(results)
+    _out.print(table)
+    _out.print(line, highlight=False, soft_wrap=True)
     _out.print(f"report: {(results / 'report.html').resolve()}", highlight=False, soft_wrap=True)
     if outcome.dead_letters:
         raise LandseriesError("some units stalled (above); start the same command again to retry them")
