@@ -68,7 +68,8 @@ def init(
     if config.exists() and not force:
         raise ConfigError(f"{config}: is there already; choose another name, or --force to replace it")
     config.write_text(config_template(), encoding="utf-8")
-    _out.print(f"{config}: edit area, source and reference, then `landseries check {config}`", highlight=False, soft_wrap=True)
+    advice = f"{config}: edit area, source and reference, then `landseries check {config}`"
+    _out.print(advice, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -92,7 +92,9 @@ class ProgressDisplay:
         progress.add(marker)
         progress.total = max(progress.total, progress.answered)
         if marker.status != "done":
-            self.console.print(f"[yellow]{marker.status}[/] {unit.name}: {marker.reason}", highlight=False)
+            self.console.print(
+                f"[yellow]{marker.status}[/] {unit.name}: {marker.reason}", highlight=False, soft_wrap=True
+            )
         if self._live is None:
             self._line(unit.stage, progress)
 
@@ -100,7 +102,7 @@ class ProgressDisplay:
         """See `landseries.embedded.Watcher`."""
         self._note = text
         if self._live is None or " failed: " in text:
-            self.console.print(text, highlight=False, markup=False)
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def table(self) -> Table:
         """The live table: per stage done/total, rate, and time left."""
@@ -136,7 +138,7 @@ class ProgressDisplay:
         parts += [] if not left else [f"{duration(left)} left"]
         parts += [f"{progress.reused} reused"] if progress.reused else []
         parts += [f"{progress.refused} refused or empty"] if progress.refused else []
-        self.console.print(", ".join(parts), highlight=False)
+        self.console.print(", ".join(parts), highlight=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
