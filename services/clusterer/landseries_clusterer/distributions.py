@@ -1,9 +1,11 @@
 """Each class's distribution over all tiles, found among parts some of which bear a wrong class.
 
-Every class is a mixture of few Gaussians over the representatives of its parts. They are fitted in rounds: a part, or
-a representative, that is likelier under another class is left out of the next round. The first rounds share one
-covariance among all classes, so that a class cannot stretch over those of its parts that are wrong; only then each
-class gets a shape of its own, shrunk towards the shared one.
+Every class is a mixture of several Gaussians over the representatives of its parts, so that a kind of the class that
+few polygons show (alpine meadows among hay meadows) is a Gaussian of its own and not an outlier. Polygons of a wrong
+class get Gaussians too, but of less weight in it than the same kind of land has in its true class, which therefore
+wins. The mixtures are fitted in rounds: a part, or a representative, that is likelier under another class is left out
+of the next round. The first rounds share one covariance among all Gaussians, so that none can stretch over what does
+not belong to it; only then each gets a shape of its own, shrunk towards the shared one.
 """
 
 from __future__ import annotations
@@ -20,12 +22,10 @@ from landseries_clusterer.representatives import Representatives
 
 #: Share of the shared covariance in that of a class, round by round.
 _SHARED: Final = (1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.5, 0.5, 0.5)
-#: Rounds of one Gaussian per class; later ones may have several.
-_SINGLE_ROUNDS: Final = 4
-#: Gaussians per class after that, where there are representatives enough.
-_MODES: Final = 3
+#: Gaussians per class, where there are representatives enough.
+_MODES: Final = 6
 #: Representatives per Gaussian at least, as a multiple of the length of the vectors.
-_PER_MODE: Final = 8
+_PER_MODE: Final = 2
 _RIDGE: Final = 0.02
 #: Standardised values are cut here: a single haze or snow value must not decide.
 _CUT: Final = 6.0
@@ -103,9 +103,8 @@ def fit(names: tuple[str, ...], found: Representatives) -> Distributions:
     standard = _standard(found)
     values = np.ascontiguousarray(_standardised(found.values.T, *standard))
     kept = np.ones(len(found.classes), bool)
-    for turn, shared in enumerate(_SHARED):
-        modes = 1 if turn < _SINGLE_ROUNDS else _MODES
-        model = _fit_once(names, standard, values, found.classes, kept, shared, modes)
+    for shared in _SHARED:
+        model = _fit_once(names, standard, values, found.classes, kept, shared)
         judged = _judge(model, values, found.classes)
         kept = _kept(judged.likeness, found)
     return _with_quantiles(model, judged, found.classes, kept)
@@ -141,9 +140,9 @@ class _Gaussians:
     covariance: list[NDArray[np.float64]] = field(default_factory=list)
     size: list[int] = field(default_factory=list)
 
-    def add(self, row: int, cover: int, pixels: NDArray[np.float32], modes: int) -> None:
+    def add(self, row: int, cover: int, pixels: NDArray[np.float32]) -> None:
         """Split the pixels (value, pixel) of a class into Gaussians, as many as they can bear."""
-        wanted = max(1, min(modes, pixels.shape[1] // (_PER_MODE * len(pixels))))
+        wanted = max(1, min(_MODES, pixels.shape[1] // (_PER_MODE * len(pixels))))
         clusters = kmeans(pixels, wanted, np.random.default_rng(cover).random(wanted))
         for number, size in enumerate(clusters.size):
             mean, covariance = moments(np.ascontiguousarray(pixels[:, clusters.label == number].T))
@@ -166,13 +165,12 @@ def _fit_once(
     labels: NDArray[np.uint8],
     kept: NDArray[np.bool_],
     shared: float,
-    modes: int,
 ) -> Distributions:
     """One round: Gaussians of the standardised representatives (value, pixel) that are kept."""
     classes = np.unique(labels)
     found = _Gaussians()
     for row, cover in enumerate(classes):
-        found.add(row, int(cover), values[:, kept & (labels == cover)], modes)
+        found.add(row, int(cover), values[:, kept & (labels == cover)])
     length, common = len(values), found.shared_covariance()
     log_weight, factor = [], []
     for weight, covariance, size in zip(found.weight, found.covariance, found.size, strict=True):

@@ -15,7 +15,7 @@ class ClusterSettings(Settings):
     )
     clusters: int = ours(4, "Clusters per polygon part", ge=2, le=50)
     merge_distance: float = ours(
-        1.2, "Clusters this near to the largest one, in standard deviations within parts, join it", ge=0
+        1.6, "Clusters this near to the largest one, in standard deviations within parts, join it", ge=0
     )
     cell_px: int = ours(64, "Polygons are cut into parts by a lattice of cells with this side in pixels", ge=8, le=4096)
     min_part_px: int = ours(20, "Polygon parts with fewer pixels are `uncertain`", ge=2)
@@ -39,7 +39,7 @@ class ReliableSettings(Settings):
     """The verdict on every pixel of the map: reliable, uncertain or rejected."""
 
     keep_share: float = ours(
-        0.9, "Share of a class's accepted pixels that are typical enough of it to be `reliable`", gt=0, le=1
+        0.95, "Share of a class's accepted pixels that are typical enough of it to be `reliable`", gt=0, le=1
     )
     samples_per_class: int = ours(2_000, "Reliable samples per class and tile at most", ge=10)
 
