@@ -36,24 +36,45 @@ _NODATA: Final = np.int16(NODATA)
 
 
 def _compiled(function: _Function) -> _Function:
-    """Compile on first use, without the lock of the interpreter and without checks for a division by zero."""
-    return numba.njit(function, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+    """Compile on first use, without the interpreter's lock and without checks for a division by zero.
+
+    The compiled code is kept beside the module for the next process, where that folder can be written.
+    """
+    try:
+        compiled: _Function = numba.njit(function, cache=True, nogil=True, error_model="numpy")
+    except RuntimeError:  # no folder for the cache, as in a read-only container
+        compiled = numba.njit(function, nogil=True, error_model="numpy")
+    return compiled
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _float_of_bits(context: Any, bits: Any) -> Any:
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(types.float32))
+def _widen(context: Any, value: Any) -> Any:
+    """A stored value, uint16 (bfloat16) or float32, as float32."""
 
-    return types.float32(types.uint32), build
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if signature.args[0] == types.float32:
+            return arguments[0]
+        bits = builder.zext(arguments[0], context.get_value_type(types.uint32))
+        shifted = builder.shl(bits, context.get_constant(types.uint32, 16))
+        return builder.bitcast(shifted, context.get_value_type(types.float32))
+
+    return types.float32(value), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _bits_of_float(context: Any, value: Any) -> Any:
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(types.uint32))
+def _narrow(context: Any, value: Any, like: Any) -> Any:
+    """A finite float32 as it is stored beside `like`: the nearest bfloat16, halves to the even one, or itself."""
 
-    return types.uint32(types.float32), build
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if signature.return_type == types.float32:
+            return arguments[0]
+        sixteen, one, below_half = (context.get_constant(types.uint32, constant) for constant in (16, 1, 0x7FFF))
+        bits = builder.bitcast(arguments[0], context.get_value_type(types.uint32))
+        odd = builder.and_(builder.lshr(bits, sixteen), one)
+        rounded = builder.lshr(builder.add(builder.add(bits, below_half), odd), sixteen)
+        return builder.trunc(rounded, context.get_value_type(types.uint16))
+
+    return like(types.float32, like), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -64,28 +85,6 @@ def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:
         return builder.fma(*arguments)
 
     return types.float32(types.float32, types.float32, types.float32), build
-
-
-@_compiled
-def _from_bfloat16(bits: Any) -> Any:
-    return _float_of_bits(np.uint32(bits) << np.uint32(16))
-
-
-@_compiled
-def _to_bfloat16(value: Any) -> Any:
-    """Round to the nearest bfloat16, halves to the even one; finite values only."""
-    bits = _bits_of_float(value)
-    return np.uint16((bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16))
-
-
-@_compiled
-def _same(value: Any) -> Any:
-    return value
-
-
-@_compiled
-def _round_to_bfloat16(value: Any) -> Any:
-    return _from_bfloat16(_to_bfloat16(value))
 
 
 @_compiled
@@ -112,81 +111,66 @@ def tanh(values: Any, out: Any) -> None:
         out[k] = _p(x, x * x) / _q(x * x)
 
 
-def _make_cell(widen: Any, narrow: Any) -> Any:
-    @_compiled
-    def cell(gates: Any, bias: Any, memory: Any, state: Any) -> None:
-        """One step of the cell (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
+@_compiled
+def cell(gates: Any, bias: Any, memory: Any, state: Any) -> None:
+    """One step of the cell (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
-        With i, f, g, o the gates and c the memory: c = σ(f) c + σ(i) tanh(g), h = σ(o) tanh(c). The quotients
-        of an expression are brought to one denominator, because a division costs more than the rest of a tangent.
+    With i, f, g, o the gates and c the memory: c = σ(f) c + σ(i) tanh(g), h = σ(o) tanh(c). The quotients
+    of an expression are brought to one denominator, because a division costs more than the rest of a tangent.
 
-        Args:
-            gates: (4 units, pixels) matrix product, gates in the order i, f, g, o; i, f and o halved.
-            bias: (4 units,) float32, halved alike.
-            memory: (units, pixels) float32, c; updated.
-            state: (units, pixels) h; overwritten.
-        """
-        units, pixels = memory.shape
-        for u in range(units):
-            gate_i, gate_f, gate_g, gate_o = gates[u], gates[units + u], gates[2 * units + u], gates[3 * units + u]
-            bias_i, bias_f, bias_g, bias_o = bias[u], bias[units + u], bias[2 * units + u], bias[3 * units + u]
-            c, h = memory[u], state[u]
-            for k in range(pixels):
-                i = _clamp(widen(gate_i[k]) + bias_i)
-                f = _clamp(widen(gate_f[k]) + bias_f)
-                g = _clamp(widen(gate_g[k]) + bias_g)
-                o = _clamp(widen(gate_o[k]) + bias_o)
-                q_i, q_f, q_g, q_o = _q(i * i), _q(f * f), _q(g * g), _q(o * o)
-                q_ig = q_i * q_g
-                kept = (_p(f, f * f) + q_f) * c[k]
-                added = (_p(i, i * i) + q_i) * _p(g, g * g)
-                now = _HALF * (_fma(kept, q_ig, added * q_f) / (q_f * q_ig))
-                c[k] = now
-                bounded = _clamp(now)
-                square = bounded * bounded
-                h[k] = narrow(_HALF * ((_p(o, o * o) + q_o) * _p(bounded, square) / (q_o * _q(square))))
-
-    return cell
-
-
-def _make_read_date(narrow: Any) -> Any:
-    @_compiled
-    def read_date(values: Any, mean: Any, scale: Any, channels: Any, seen: Any) -> None:
-        """Standardise one date of a block; the same operations as `landseries.neural.normalisation.network_input`.
-
-        Args:
-            values: (features, pixels) int16, stored units, -32768 where missing.
-            mean: (features,) float32, stored units.
-            scale: (features,) float32, 1/std.
-            channels: (features + 1, pixels), the network's input; overwritten. The last row flags a missing date.
-            seen: (pixels,) uint8; set to 1 where the date has a value of any feature.
-        """
-        features, pixels = values.shape
-        missing = np.zeros(pixels, np.uint8)
-        for feature in range(features):
-            row, out, m, s = values[feature], channels[feature], mean[feature], scale[feature]
-            for k in range(pixels):
-                value = row[k]
-                absent = value == _NODATA
-                standard = (np.float32(value) - m) * s
-                out[k] = narrow(np.float32(0) if absent else standard)
-                missing[k] |= np.uint8(absent)
-                seen[k] |= np.uint8(not absent)
-        flag = channels[features]
+    Args:
+        gates: (4 units, pixels) matrix product, gates in the order i, f, g, o; i, f and o halved.
+        bias: (4 units,) float32, halved alike.
+        memory: (units, pixels) float32, c; updated.
+        state: (units, pixels) h; overwritten.
+    """
+    units, pixels = memory.shape
+    for u in range(units):
+        gate_i, gate_f, gate_g, gate_o = gates[u], gates[units + u], gates[2 * units + u], gates[3 * units + u]
+        bias_i, bias_f, bias_g, bias_o = bias[u], bias[units + u], bias[2 * units + u], bias[3 * units + u]
+        c, h = memory[u], state[u]
         for k in range(pixels):
-            flag[k] = narrow(np.float32(missing[k]))
+            i = _clamp(_widen(gate_i[k]) + bias_i)
+            f = _clamp(_widen(gate_f[k]) + bias_f)
+            g = _clamp(_widen(gate_g[k]) + bias_g)
+            o = _clamp(_widen(gate_o[k]) + bias_o)
+            q_i, q_f, q_g, q_o = _q(i * i), _q(f * f), _q(g * g), _q(o * o)
+            q_ig = q_i * q_g
+            kept = (_p(f, f * f) + q_f) * c[k]
+            added = (_p(i, i * i) + q_i) * _p(g, g * g)
+            now = _HALF * (_fma(kept, q_ig, added * q_f) / (q_f * q_ig))
+            c[k] = now
+            bounded = _clamp(now)
+            square = bounded * bounded
+            h[k] = _narrow(_HALF * ((_p(o, o * o) + q_o) * _p(bounded, square) / (q_o * _q(square))), h[k])
 
-    return read_date
 
+@_compiled
+def read_date(values: Any, mean: Any, scale: Any, channels: Any, seen: Any) -> None:
+    """Standardise one date of a block; the same operations as `landseries.neural.normalisation.network_input`.
 
-#: The cell on bfloat16 gates and states; its last step, whose state is kept in float32; the cell on float32.
-cell_bfloat16 = _make_cell(_from_bfloat16, _to_bfloat16)
-last_cell_bfloat16 = _make_cell(_from_bfloat16, _same)
-cell_float32 = _make_cell(_same, _same)
-
-#: Reading a date into bfloat16, and into float32: the same values.
-read_date_bfloat16 = _make_read_date(_to_bfloat16)
-read_date_float32 = _make_read_date(_round_to_bfloat16)
+    Args:
+        values: (features, pixels) int16, stored units, -32768 where missing.
+        mean: (features,) float32, stored units.
+        scale: (features,) float32, 1/std.
+        channels: (features + 1, pixels), the network's input; overwritten. The last row flags a missing date.
+        seen: (pixels,) uint8; set to 1 where the date has a value of any feature.
+    """
+    features, pixels = values.shape
+    missing = np.zeros(pixels, np.uint8)
+    for feature in range(features):
+        row, out, m, s = values[feature], channels[feature], mean[feature], scale[feature]
+        for k in range(pixels):
+            value = row[k]
+            absent = value == _NODATA
+            standard = (np.float32(value) - m) * s
+            rounded = _widen(_narrow(np.float32(0) if absent else standard, np.uint16(0)))
+            out[k] = _narrow(rounded, out[k])
+            missing[k] |= np.uint8(absent)
+            seen[k] |= np.uint8(not absent)
+    flag = channels[features]
+    for k in range(pixels):
+        flag[k] = _narrow(np.float32(missing[k]), flag[k])
 
 
 @_compiled

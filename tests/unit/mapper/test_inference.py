@@ -126,8 +126,8 @@ def test_a_date_is_read_as_in_training(series: np.ndarray) -> None:
     narrow = np.empty((_FEATURES + 1, 7), np.uint16)
     for date in range(_DATES):
         seen = np.zeros(7, np.uint8)
-        kernels.read_date_float32(series[date], network.mean, network.normalisation.scale, wide, seen)
-        kernels.read_date_bfloat16(series[date], network.mean, network.normalisation.scale, narrow, seen)
+        kernels.read_date(series[date], network.mean, network.normalisation.scale, wide, seen)
+        kernels.read_date(series[date], network.mean, network.normalisation.scale, narrow, seen)
         np.testing.assert_array_equal(wide, expected[:, date].T)
         np.testing.assert_array_equal((narrow.astype(np.uint32) << 16).view(np.float32), wide)
         np.testing.assert_array_equal(seen, (series[date] != NODATA).any(axis=0))
