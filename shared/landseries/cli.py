@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from landseries import __version__
@@ -39,7 +40,7 @@ def main() -> None:
     try:
         app()
     except LandseriesError as error:
-        _err.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        _err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except KeyboardInterrupt:
         _err.print("interrupted; start the same command again to go on from here")
@@ -125,7 +126,7 @@ def run(
     with display.showing():
         outcome = embedded.run()
     for letter in outcome.dead_letters:
-        _err.print(f"[bold red]stalled[/] {_unit_name(letter.message)}: {letter.reason}", highlight=False)
+        _err.print(f"[bold red]stalled[/] {_unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
     if not outcome.complete:
         raise LandseriesError("the run is not complete; mend the causes above and start the same command again")
     results = workdir / plan.run_id
@@ -165,25 +166,25 @@ def status(
 @app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Folder to write the archive to", show_default=False)],
+    more_years: Annotated[list[int] | None, typer.Argument(hidden=True)] = None,
     seed: Annotated[int, typer.Option(min=0, help="Everything follows from it")] = 1,
     size: Annotated[int, typer.Option(min=256, help="Side of the scene in pixels of 10 m; a multiple of 256")] = 512,
-    years: Annotated[list[int] | None, typer.Option(help="A year; repeat for more [default: 2018 2019 2020]")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes")] = os.cpu_count() or 1,
+    years: Annotated[
+        list[int] | None, typer.Option(help="Years, for example --years 2018 2019 2020", show_default="2018 2019 2020")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes", show_default="one per core")] = None,
 ) -> None:
     """Write an artificial Sentinel-2 archive with known truth: SAFE products, a CLC raster, truth maps, changes."""
-    from rich.progress import Progress
-
+    from landseries.display import counting
     from landseries.simulation import simulate as write_archive
 
-    with Progress(console=_out, disable=not _out.is_terminal) as progress:
-        task = progress.add_task("products", total=None)
+    if more_years and not years:
+        raise ConfigError(f"{more_years}: one folder is written at a time; give years with --years 2018 2019 2020")
+    # The command line's parser takes one value per option: further years arrive as arguments.
+    wanted = sorted({*(years or (2018, 2019, 2020)), *(more_years or ())})
+    with counting(_out, "products") as progress:
         write_archive(
-            folder,
-            seed=seed,
-            size_px=size,
-            years=tuple(years or (2018, 2019, 2020)),
-            jobs=jobs,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            folder, seed=seed, size_px=size, years=wanted, jobs=jobs or os.cpu_count() or 1, progress=progress
         )
     _out.print(f"simulated archive: {folder.resolve()}", highlight=False, soft_wrap=True)
 

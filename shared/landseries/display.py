@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
+from rich.progress import Progress
 from rich.table import Table
 
 from landseries.markers import Marker
@@ -139,6 +141,25 @@ class ProgressDisplay:
         parts += [f"{progress.reused} reused"] if progress.reused else []
         parts += [f"{progress.refused} refused or empty"] if progress.refused else []
         self.console.print(", ".join(parts), highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show (done, total) of one kind of thing: a bar on a terminal, a line every few seconds elsewhere."""
+    last = time.monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= _LINE_EVERY_S:
+            last = time.monotonic()
+            console.print(f"{what} {done}/{total}", highlight=False)
+
+    if not console.is_terminal:
+        yield line
+        return
+    with Progress(console=console) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def duration(seconds: float) -> str:
