@@ -94,9 +94,8 @@ class ProgressDisplay:
         progress.add(marker)
         progress.total = max(progress.total, progress.answered)
         if marker.status != "done":
-            self.console.print(
-                f"[yellow]{marker.status}[/] {unit.name}: {marker.reason}", highlight=False, soft_wrap=True
-            )
+            text = f"[yellow]{marker.status}[/] {unit.name}: {escape(marker.reason)}"
+            self.console.print(text, highlight=False, soft_wrap=True)
         if self._live is None:
             self._line(unit.stage, progress)
 
