@@ -56,13 +56,13 @@ _ADMIXTURE: Final[dict[LandCover, tuple[Material, float, float]]] = {
     LandCover.GRASS: (Material.CLEARING, 0.16, 0.14),
     LandCover.CROPS: (Material.PASTURE, 0.05, 0.06),
     LandCover.MINERAL: (Material.TOWN, 0.18, 0.14),
-    LandCover.ROCKS: (Material.ALPINE_GRASS, 0.28, 0.20),
+    LandCover.ROCKS: (Material.ALPINE_GRASS, 0.34, 0.22),
     LandCover.SAND: (Material.CLEARING, 0.20, 0.17),
     LandCover.BROADLEAVES: (Material.CONIFERS, 0.13, 0.12),
     LandCover.CONIFERS: (Material.BROADLEAVES, 0.11, 0.12),
     LandCover.SHRUBLAND: (Material.CLEARING, 0.28, 0.18),
     LandCover.WATER: (Material.GRAVEL, 0.02, 0.03),
-    LandCover.SNOW: (Material.ROCK, 0.12, 0.10),
+    LandCover.SNOW: (Material.ROCK, 0.18, 0.14),
 }
 #: What a parcel that looks like another class is partly made of, and how much of it on average.
 _DISGUISE: Final[dict[LandCover, tuple[Material, float]]] = {
@@ -70,7 +70,7 @@ _DISGUISE: Final[dict[LandCover, tuple[Material, float]]] = {
     LandCover.GRASS: (Material.LEY, 0.45),
     LandCover.CROPS: (Material.HAY_MEADOW, 0.40),
     LandCover.MINERAL: (Material.ROCK, 0.45),
-    LandCover.ROCKS: (Material.GRAVEL, 0.50),
+    LandCover.ROCKS: (Material.ALPINE_GRASS, 0.58),
     LandCover.SAND: (Material.QUARRY, 0.60),
     LandCover.BROADLEAVES: (Material.SHRUBS, 0.34),
     LandCover.CONIFERS: (Material.BROADLEAVES, 0.32),
@@ -78,6 +78,8 @@ _DISGUISE: Final[dict[LandCover, tuple[Material, float]]] = {
     LandCover.WATER: (Material.WATER, 0.0),
     LandCover.SNOW: (Material.ROCK, 0.45),
 }
+#: Grass above `_ALPINE_M` grows between stones: what they are, mean and standard deviation of their share.
+_SCREE: Final = (Material.ROCK, 0.32, 0.20)
 _ALPINE_M: Final = 1_750.0
 _MIXTURE_MAX: Final = 0.70
 
@@ -189,8 +191,12 @@ class Surface:
         strength = np.float32(self._difficulty.mixture)
         share = strength * (means[classes] + spreads[classes] * self._mixing)
         disguised = disguised_means[classes] + np.float32(0.5) * strength * spreads[classes] * self._mixing
-        share = np.where(self._look_alike, disguised, share)
-        second = np.where(self._look_alike, disguises[classes], kinds[classes])
+        scree, scree_mean, scree_spread = _SCREE
+        alpine = (classes == LandCover.GRASS) & (self._land.altitude_m > _ALPINE_M)
+        share = np.where(alpine, strength * (scree_mean + scree_spread * self._mixing), share)
+        hidden = self._look_alike & ~alpine
+        share = np.where(hidden, disguised, share)
+        second = np.where(hidden, disguises[classes], np.where(alpine, scree, kinds[classes]))
         return second.astype(np.uint8), np.clip(share, 0, _MIXTURE_MAX).astype(np.float32)
 
     def _normal(self, rng: np.random.Generator, count: int) -> FloatArray:
