@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -76,7 +75,7 @@ def warp_codes(path: Path, raster: Raster) -> npt.NDArray[np.int32]:
             reproject(
                 rasterio.band(source, 1),
                 codes,
-                src_nodata=_int32(source.nodata),
+                src_nodata=source.nodata,
                 dst_transform=raster.transform,
                 dst_crs=raster.crs,
                 dst_nodata=OUTSIDE,
@@ -147,10 +146,6 @@ def _opened(path: Path) -> rasterio.DatasetReader:
     return source
 
 
-def _int32(nodata: float | None) -> float | None:
-    return nodata
-
-
-def _degrees(bounds: tuple[float, ...] | Mapping[int, float]) -> str:
+def _degrees(bounds: tuple[float, float, float, float]) -> str:
     west, south, east, north = bounds
     return f"{west:.3f}..{east:.3f} E, {south:.3f}..{north:.3f} N"

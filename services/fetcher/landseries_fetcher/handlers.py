@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from landseries.artifacts.documents import read_json, write_json
 from landseries.artifacts.rasters import write_cog
 from landseries.bands import NODATA
+from landseries.config import Period
 from landseries.errors import ConfigError, Refused, SourceError
 from landseries.grid import area_mask
 from landseries.service import Context
@@ -17,7 +18,7 @@ from landseries.settings.fetcher import FetchSettings, SearchSettings
 from landseries_fetcher import existing_map
 from landseries_fetcher.searching import decide, look, summary
 from landseries_fetcher.sources import open_source
-from landseries_fetcher.sources.base import Acquisition, ImagerySource, UnreadableProduct
+from landseries_fetcher.sources.base import Acquisition, ImagerySource, LeftProduct, UnreadableProduct
 
 
 def search(context: Context) -> None:
@@ -36,7 +37,7 @@ def search(context: Context) -> None:
     tiles = {tile: area_mask(tile, context.area) for tile in context.tiles_of(granule)}
     looked = look(source, granule, period, tiles, masking, context.threads)
     if not looked.catalogue.acquisitions:
-        raise Refused(_nothing(source, granule, period.start, period.end, looked.catalogue.left))
+        raise Refused(_nothing(source, granule, period, looked.catalogue.left))
     chosen: dict[str, list[str]] = {}
     verdicts: dict[str, list[dict[str, Any]]] = {}
     for tile in tiles:
@@ -139,10 +140,9 @@ def _document(context: Context) -> tuple[Acquisition, Mapping[str, Any]]:
     return Acquisition.from_json(name, document), document
 
 
-def _nothing(source: ImagerySource, granule: str, start: object, end: object, left: object) -> str:
-    unusable = list(left) if isinstance(left, tuple) else []
-    text = f"no product of granule {granule} between {start} and {end} in {source.place}"
-    if not unusable:
+def _nothing(source: ImagerySource, granule: str, period: Period, left: Sequence[LeftProduct]) -> str:
+    text = f"no product of granule {granule} between {period.start} and {period.end} in {source.place}"
+    if not left:
         return f"{text}: add products of that year, or leave the year out of `years`"
-    reasons = "; ".join(f"{product.product}: {product.reason}" for product in unusable[:3])
-    return f"{text} can be used: {reasons}" + (f"; and {len(unusable) - 3} more" if len(unusable) > 3 else "")
+    reasons = "; ".join(f"{product.product}: {product.reason}" for product in left[:3])
+    return f"{text} can be used: {reasons}" + (f"; and {len(left) - 3} more" if len(left) > 3 else "")

@@ -138,9 +138,7 @@ def read_metadata(folder: Path, name: ProductName) -> ProductMetadata:
         offset_origin=origin,
         quantification=parse_quantification(product),
         datastrip_start=_datastrip_start(product, tile),
-        nodata_percent=parse_nodata_percent(tile)
-        if parse_nodata_percent(product) is None
-        else (parse_nodata_percent(product)),
+        nodata_percent=parse_nodata_percent(product),
         geocoding=parse_geocoding(tile),
     )
 
