@@ -56,6 +56,7 @@ def cluster(context: Context) -> None:
 
     Raises:
         Empty: the map has no class in this tile.
+        Refused: the features allow no spectral index.
     """
     settings = context.settings(ClusterSettings)
     classes = _map_classes(context)
@@ -143,6 +144,11 @@ def _map_classes(context: Context) -> NDArray[np.uint8]:
 
 
 def _described(context: Context, index: Input, length: int) -> Description:
+    if INDICES not in index.marker.outputs:
+        raise Refused(
+            f"no spectral index can be computed from the features {', '.join(context.features)}: "
+            "read at least the bands B04 and B08, or an index such as NDVI"
+        )
     with context.local(index, INDICES) as path, reading_series(path) as series:
         return describe(series, length)
 
