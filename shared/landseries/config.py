@@ -112,7 +112,7 @@ class NumericsSettings(Settings):
 
     device: Literal["cpu"] = ours("cpu", "Device of training and mapping")
     precision: Literal["auto", "float32", "bfloat16"] = ours(
-        "auto", "Arithmetic of mapping; auto takes bfloat16 where the processor computes it faster"
+        "auto", "Operands of matrix products; auto takes bfloat16 where the processor multiplies it faster"
     )
     training_threads: int = ours(1, "Threads of one training", ge=1, le=256)
 

@@ -17,6 +17,7 @@ from landseries.pipeline import COUNTS, SERIES
 from landseries.service import Context
 from landseries.settings.pseudolabeler import ForestSettings, PseudolabelSettings
 from landseries_pseudolabeler.forest import Forest, fit_forest
+from landseries_pseudolabeler.missing import checked_typical, fill_missing, typical_values, with_hidden_copies
 from landseries_pseudolabeler.model_file import read_forest, write_forest
 from landseries_pseudolabeler.reliable import gather_reliable
 from landseries_pseudolabeler.walk import predict
@@ -43,9 +44,13 @@ def forest(context: Context) -> None:
         )
     names = [f"{feature}@{date:02d}" for date in range(samples.dates) for feature in context.features]
     context.log(f"growing {settings.trees} trees on {samples.labels.size} samples of {present.size} classes")
+    typical = typical_values(samples.series)
+    series, labels = with_hidden_copies(
+        samples.series, samples.labels, dates=samples.dates, copies=settings.hidden_copies, seed=context.seed
+    )
     grown = fit_forest(
-        samples.series,
-        samples.labels,
+        fill_missing(series, typical),
+        labels,
         feature_names=names,
         trees=settings.trees,
         seed=context.seed,
@@ -53,7 +58,7 @@ def forest(context: Context) -> None:
         min_samples_leaf=settings.min_samples_leaf,
         threads=context.threads,
     )
-    write_forest(context.output("forest.safetensors"), grown)
+    write_forest(context.output("forest.safetensors"), grown, {"typical": typical.tolist()})
     counts = {context.legend.name_of(int(c)): int((samples.labels == c).sum()) for c in present}
     write_json(
         context.output("summary.json"),
@@ -70,7 +75,8 @@ def pseudolabel(context: Context) -> None:
     settings = context.settings(PseudolabelSettings)
     tile = context.tile
     with context.local(context.input("forest"), "forest.safetensors") as path:
-        grown, _ = read_forest(path)
+        grown, kept = read_forest(path)
+        typical = checked_typical(kept, len(grown.features))
     index = context.input("index")
     with context.local(index, COUNTS) as path:
         enough = read_raster(path, tile)[0] >= settings.min_clear_views
@@ -79,20 +85,21 @@ def pseudolabel(context: Context) -> None:
         _check_features(grown, series, context.features)
         for first, values in series.blocks():
             usable = enough[first : first + values.shape[2]] & (values != NODATA).any(axis=(0, 1))
-            found = _label_block(grown, values, usable, context.threads)
+            found = _label_block(grown, typical, values, usable, context.threads)
             labels[:, first : first + values.shape[2]] = found
     write_cog(context.output("labels.tif"), labels, tile, names=("label", "probability"), nodata=NO_CLASS)
 
 
 def _label_block(
-    grown: Forest, values: NDArray[np.int16], usable: NDArray[np.bool_], threads: int
+    grown: Forest, typical: NDArray[np.int16], values: NDArray[np.int16], usable: NDArray[np.bool_], threads: int
 ) -> NDArray[np.uint8]:
     """Label and probability (2, rows, columns) of a block of rows; 0 where not usable."""
     found = np.zeros((2, *usable.shape), dtype=np.uint8)
     # (date, feature, pixel) -> (date * feature, pixel): date-major, as the samples are.
     pixels = values[:, :, usable].reshape(-1, int(usable.sum()))
     if pixels.shape[1]:
-        labels = predict(grown, pixels, threads=threads)
+        filled = np.where(pixels == NODATA, typical[:, np.newaxis], pixels)
+        labels = predict(grown, filled, threads=threads)
         found[0][usable] = labels.label
         found[1][usable] = np.rint(labels.probability * PROBABILITY_STEPS).astype(np.uint8)
     return found

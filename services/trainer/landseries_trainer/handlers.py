@@ -16,6 +16,7 @@ from landseries.neural.weights import TrainedNetwork, write_weights
 from landseries.pipeline import WEIGHTS
 from landseries.service import Context
 from landseries.settings.trainer import TrainSettings
+from landseries_trainer.augmentation import Augmentation
 from landseries_trainer.curve import EpochMetrics, TrainingCurve
 from landseries_trainer.samples import TrainingSet
 from landseries_trainer.training import train_network
@@ -105,14 +106,17 @@ def _train_one(
         )
 
     context.checkpoints.mkdir(parents=True, exist_ok=True)
+    settings = context.settings(TrainSettings)
     return train_network(
         training,
         validation,
-        context.settings(TrainSettings),
+        settings,
         features=context.features,
         seed=context.seed,
         threads=context.profile.training_threads,
         checkpoint=context.checkpoints / f"{name}.safetensors",
+        precision=context.profile.precision,
+        augmentation=Augmentation(date_drop=settings.date_drop),
         progress=progress,
     )
 

@@ -51,7 +51,8 @@ def test_follows_the_published_formula(name: str, seed: int) -> None:
     if name == "EVI":  # its denominator passes through zero, where float32 keeps fewer digits of the ratio
         sound = bands["B08"] + 6.0 * bands["B04"] - 7.5 * bands["B02"] + REFLECTANCE_SCALE > 0.1 * REFLECTANCE_SCALE
     assert sound.mean() > 0.3
-    np.testing.assert_allclose(ours[sound], expected[sound], rtol=0, atol=0.55)
+    # Half a stored unit of rounding, and what float32 loses where a denominator is small.
+    np.testing.assert_allclose(ours[sound], expected[sound], rtol=0, atol=1.0)
 
 
 def test_evi_has_no_value_where_its_denominator_is_none() -> None:
