@@ -15,7 +15,9 @@ class TrainSettings(Settings):
     patience: int = ours(8, "Stop after so many epochs without a better validation score", ge=1)
     batch_size: int = ours(256, "Series in a batch", ge=8)
     learning_rate: float = ours(1e-2, "Highest learning rate", gt=0, lt=1)
-    date_drop: float = ours(0.2, "Share of dates hidden at random in training, so that other gaps can be read", ge=0, lt=1)
+    date_drop: float = ours(
+        0.2, "Share of dates hidden at random in training, so that other gaps can be read", ge=0, lt=1
+    )
     weight_decay: float = ours(1e-3, "Weight decay of AdamW", ge=0, lt=1)
     label_smoothing: float = ours(0.05, "Label smoothing", ge=0, lt=1)
 

@@ -52,7 +52,7 @@ _PALETTE: Final[dict[LandCover, tuple[tuple[Material, float], ...]]] = {
 
 #: Second material of a class, with the mean and the standard deviation of its share in a pixel.
 _ADMIXTURE: Final[dict[LandCover, tuple[Material, float, float]]] = {
-    LandCover.ARTIFICIAL: (Material.PASTURE, 0.26, 0.15),
+    LandCover.ARTIFICIAL: (Material.PASTURE, 0.19, 0.12),
     LandCover.GRASS: (Material.CLEARING, 0.16, 0.14),
     LandCover.CROPS: (Material.PASTURE, 0.05, 0.06),
     LandCover.MINERAL: (Material.TOWN, 0.18, 0.14),
@@ -66,7 +66,7 @@ _ADMIXTURE: Final[dict[LandCover, tuple[Material, float, float]]] = {
 }
 #: What a parcel that looks like another class is partly made of, and how much of it on average.
 _DISGUISE: Final[dict[LandCover, tuple[Material, float]]] = {
-    LandCover.ARTIFICIAL: (Material.QUARRY, 0.35),
+    LandCover.ARTIFICIAL: (Material.QUARRY, 0.28),
     LandCover.GRASS: (Material.LEY, 0.45),
     LandCover.CROPS: (Material.HAY_MEADOW, 0.40),
     LandCover.MINERAL: (Material.ROCK, 0.45),
