@@ -44,7 +44,7 @@ def forest(context: Context) -> None:
         )
     names = [f"{feature}@{date:02d}" for date in range(samples.dates) for feature in context.features]
     context.log(f"growing {settings.trees} trees on {samples.labels.size} samples of {present.size} classes")
-    typical = typical_values(samples.series)
+    typical = typical_values(samples.series, samples.labels)
     series, labels = with_hidden_copies(
         samples.series, samples.labels, dates=samples.dates, copies=settings.hidden_copies, seed=context.seed
     )
@@ -56,6 +56,7 @@ def forest(context: Context) -> None:
         seed=context.seed,
         max_depth=settings.max_depth,
         min_samples_leaf=settings.min_samples_leaf,
+        class_balance=settings.class_balance,
         threads=context.threads,
     )
     write_forest(context.output("forest.safetensors"), grown, {"typical": typical.tolist()})

@@ -2,7 +2,7 @@
 
 A forest compares numbers and knows no "missing". The no-data value itself would send every missing date down the same
 side of each split, so that a year with other gaps than the training year's gets labels from its gaps. So a missing
-value is replaced by the median of the training samples, which tells classes apart as little as can be; and every
+value is replaced by what is typical of all classes alike, which tells them apart as little as can be; and every
 sample is also learnt with a run of its dates hidden in that way, so that trees do not rest on a few dates alone.
 """
 
@@ -18,20 +18,30 @@ from landseries.bands import NODATA
 from landseries.errors import ArtifactError
 
 
-def typical_values(series: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The median of each feature over the samples that have it.
+def typical_values(series: NDArray[np.int16], labels: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """The mean over the classes of each class's median: no class counts more because it has more samples.
 
     Args:
         series: (samples, dates * features) int16, no-data -32768.
+        labels: (samples,) uint8 class ids.
 
     Returns:
         (dates * features,) int16; 0 where no sample has the feature.
     """
-    present = np.where(series == NODATA, np.nan, series.astype(np.float32))
-    typical = np.zeros(series.shape[1], np.int16)
+    medians = [_median_of_present(series[labels == label]) for label in np.unique(labels)]
+    found = np.array(medians)
+    known = ~np.isnan(found)
+    total = np.where(known, found, 0.0).sum(axis=0)
+    return np.rint(total / np.maximum(known.sum(axis=0), 1)).astype(np.int16)
+
+
+def _median_of_present(series: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Median of each feature where it is not missing; NaN where it always is."""
+    medians = np.full(series.shape[1], np.nan)
+    present = np.where(series == NODATA, np.nan, series.astype(np.float64))
     some = ~np.isnan(present).all(axis=0)
-    typical[some] = np.rint(np.nanmedian(present[:, some], axis=0)).astype(np.int16)
-    return typical
+    medians[some] = np.nanmedian(present[:, some], axis=0)
+    return medians
 
 
 def fill_missing(series: NDArray[np.int16], typical: NDArray[np.int16]) -> NDArray[np.int16]:

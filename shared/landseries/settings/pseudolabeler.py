@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from landseries.settings.base import Settings, ours
 
 
@@ -12,6 +14,9 @@ class ForestSettings(Settings):
     max_depth: int | None = ours(None, "Depth of a tree at most; null for no limit", ge=1, le=64)
     min_samples_leaf: int = ours(2, "Samples in a leaf at least", ge=1)
     samples_per_class: int = ours(3_000, "Reliable samples per class at most, over all tiles", ge=10)
+    class_balance: Literal["balanced", "none"] = ours(
+        "balanced", "`balanced` weights classes alike, so that a rare one is not drowned; `none` by their samples"
+    )
     hidden_copies: int = ours(
         1, "Copies of each sample with a run of dates hidden, so that years with other gaps can be read", ge=0, le=10
     )
