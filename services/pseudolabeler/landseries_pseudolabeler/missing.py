@@ -32,7 +32,8 @@ def typical_values(series: NDArray[np.int16], labels: NDArray[np.uint8]) -> NDAr
     found = np.array(medians)
     known = ~np.isnan(found)
     total = np.where(known, found, 0.0).sum(axis=0)
-    return np.rint(total / np.maximum(known.sum(axis=0), 1)).astype(np.int16)
+    typical: NDArray[np.int16] = np.rint(total / np.maximum(known.sum(axis=0), 1)).astype(np.int16)
+    return typical
 
 
 def _median_of_present(series: NDArray[np.int16]) -> NDArray[np.float64]:
