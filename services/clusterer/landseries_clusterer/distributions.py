@@ -32,6 +32,8 @@ _CUT: Final = 6.0
 #: Share of a class's parts that stay in the fit even where another class is likelier for more of them.
 _STAY: Final = 0.3
 QUANTILES: Final = 101
+#: Pixels that are judged at a time: bounds memory, decides nothing.
+_PORTION: Final = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,14 @@ def judge(distributions: Distributions, values: NDArray[np.float32], classes: ND
         values: (value, pixel) float32, not standardised.
         classes: (pixel,) uint8, the map's class of each pixel; a class without distribution gives likeness -inf.
     """
-    return _judge(distributions, _standardised(values, distributions.centre, distributions.scale), classes)
+    pixels = values.shape[1]
+    likeness, distance = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
+    for first in range(0, pixels, _PORTION):
+        here = slice(first, first + _PORTION)
+        standard = _standardised(values[:, here], distributions.centre, distributions.scale)
+        judged = _judge(distributions, standard, classes[here])
+        likeness[here], distance[here] = judged.likeness, judged.distance
+    return Judgement(likeness, distance)
 
 
 def fit(names: tuple[str, ...], found: Representatives) -> Distributions:

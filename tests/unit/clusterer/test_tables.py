@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ RECIPE = Recipe("polygons", 48, ("a-1", "a-2", "b-1", "b-2"))
 @given(st.integers(1, 200), st.integers(10, 40), st.integers(0, 2**32), st.integers(1, 5))
 def test_the_same_parts_are_chosen_however_they_come(parts: int, limit: int, seed: int, tiles: int) -> None:
     random = np.random.default_rng(seed)
-    table = {
+    table: dict[str, npt.NDArray[Any]] = {
         "part": np.arange(1, parts + 1, dtype=np.int32),
         "class": random.integers(1, 4, parts).astype(np.uint8),
         "dominant": random.integers(0, 3, parts).astype(np.int32),
