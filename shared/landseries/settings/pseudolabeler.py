@@ -13,7 +13,7 @@ class ForestSettings(Settings):
     trees: int = ours(100, "Trees", ge=1, le=2000)
     max_depth: int | None = ours(None, "Depth of a tree at most; null for no limit", ge=1, le=64)
     min_samples_leaf: int = ours(2, "Samples in a leaf at least", ge=1)
-    samples_per_class: int = ours(3_000, "Reliable samples per class at most, over all tiles", ge=10)
+    samples_per_class: int = ours(2_000, "Reliable samples per class at most, over all tiles", ge=10)
     class_balance: Literal["balanced", "none"] = ours(
         "balanced", "`balanced` weights classes alike, so that a rare one is not drowned; `none` by their samples"
     )

@@ -34,6 +34,8 @@ class Difficulty:
         atmosphere_offset: Standard deviation of an acquisition's residual path reflectance in the blue band.
         sensor_noise: Standard deviation of independent noise per pixel and band, in reflectance.
         relief: Share of the topographic illumination that remains after correction, 0 to 1.
+        snow_line_year_m: Standard deviation of a winter's snow line, in metres of altitude.
+        snow_line_day_m: Standard deviation of the snow line from one acquisition to the next.
         missed_cloud_opacity: Clouds below this opacity are never in the scene classification.
         missed_shadow_share: Share of shadowed area that the scene classification misses.
         false_cloud_share: Share of bright ground that the scene classification calls cloud, on average per date.
@@ -50,19 +52,21 @@ class Difficulty:
     parcel_brightness: float = 0.12
     parcel_greenness: float = 0.10
     parcel_shift_days: float = 7.0
-    parcel_year_greenness: float = 0.07
-    parcel_year_brightness: float = 0.03
-    parcel_year_shift_days: float = 5.0
+    parcel_year_greenness: float = 0.24
+    parcel_year_brightness: float = 0.12
+    parcel_year_shift_days: float = 12.0
     pixel_brightness: float = 0.07
-    mixture: float = 1.0
-    look_alike_share: float = 0.25
-    boundary_blur_px: float = 0.7
+    mixture: float = 1.35
+    look_alike_share: float = 0.40
+    boundary_blur_px: float = 0.8
     atmosphere_gain: float = 0.03
     atmosphere_offset: float = 0.006
     sensor_noise: float = 0.002
     relief: float = 0.45
-    missed_cloud_opacity: float = 0.12
-    missed_shadow_share: float = 0.35
+    snow_line_year_m: float = 70.0
+    snow_line_day_m: float = 120.0
+    missed_cloud_opacity: float = 0.20
+    missed_shadow_share: float = 0.5
     false_cloud_share: float = 0.08
     registration_shift_max_m: float = 12.0
     refined_shift_max_m: float = 2.5

@@ -81,7 +81,7 @@ class Camera:
         classes = self.history.on(day)
         ground = self._surface.reflectance(classes, self.history.felled_on(day), day)
         ground *= illumination(self.landscape, sun_position(day), self._difficulty.relief)
-        lay_snow(ground, snow_share(self.landscape, classes, day, self._seed))
+        lay_snow(ground, snow_share(self.landscape, classes, day, self._difficulty, self._seed))
         sky = make_sky(self.landscape.shape, datatake.cloud_share, day, rng)
         coarse_sky = Sky(*(_halved(field) for field in (sky.cloud, sky.cirrus, sky.shadow)))
         air = ResidualAtmosphere(coarse_sky.cloud.shape, self._difficulty, rng)

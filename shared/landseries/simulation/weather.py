@@ -108,13 +108,15 @@ def illumination(landscape: Landscape, sun: Sun, remaining: float) -> FloatArray
     return np.asarray(np.clip(1 + remaining * (ratio - 1), 0.3, 1.6), dtype=np.float32)
 
 
-def snow_share(landscape: Landscape, classes: ClassArray, day: date, seed: int) -> FloatArray:
+def snow_share(
+    landscape: Landscape, classes: ClassArray, day: date, difficulty: Difficulty, seed: int
+) -> FloatArray:
     """Share of each pixel that fresh snow hides on a day, float32, shape (rows, columns)."""
     year = generator(seed, "winter", day.year if day.month > 8 else day.year - 1)
     rng = generator(seed, "snow", day.isoformat())
     days, lines = zip(*_SNOW_LINE, strict=True)
     line_m = float(np.interp(day.timetuple().tm_yday, days, lines, period=366))
-    line_m += year.normal(0, 180) + rng.normal(0, 160)
+    line_m += year.normal(0, difficulty.snow_line_year_m) + rng.normal(0, difficulty.snow_line_day_m)
     patches = 90 * smooth_field(rng, landscape.shape, 9.0)
     cover = 1 / (1 + np.exp(-np.clip((landscape.altitude_m - line_m + patches) / 60, -30, 30)))
     hidden = np.zeros(CLASS_TABLE_LENGTH, np.float32)
