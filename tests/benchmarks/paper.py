@@ -71,9 +71,7 @@ def tables(found: list[dict[str, Any]]) -> Iterable[str]:
     yield f"\n{'model':22}" + "".join(f"{'agree ' + p:>18}" for p in pairs) + f"{'accuracy':>16}{'change F1':>16}"
     for model in MODELS:
         agreement = [spread(one["agreement"][model][pair]["overall"] for one in found) for pair in pairs]
-        accuracy = spread(
-            statistics.mean(one["accuracy"][model][year]["overall"] for year in years) for one in found
-        )
+        accuracy = spread(statistics.mean(one["accuracy"][model][year]["overall"] for year in years) for one in found)
         change = spread(statistics.mean(one["change"][model][pair]["f1"] or 0 for pair in pairs) for one in found)
         yield f"{model:22}" + "".join(f"{text:>18}" for text in agreement) + f"{accuracy:>16}{change:>16}"
     yield "\nreliable samples"

@@ -108,9 +108,7 @@ def illumination(landscape: Landscape, sun: Sun, remaining: float) -> FloatArray
     return np.asarray(np.clip(1 + remaining * (ratio - 1), 0.3, 1.6), dtype=np.float32)
 
 
-def snow_share(
-    landscape: Landscape, classes: ClassArray, day: date, difficulty: Difficulty, seed: int
-) -> FloatArray:
+def snow_share(landscape: Landscape, classes: ClassArray, day: date, difficulty: Difficulty, seed: int) -> FloatArray:
     """Share of each pixel that fresh snow hides on a day, float32, shape (rows, columns)."""
     year = generator(seed, "winter", day.year if day.month > 8 else day.year - 1)
     rng = generator(seed, "snow", day.isoformat())

@@ -33,9 +33,7 @@ def series(count: int, seed: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]
 
 def grow(min_samples_leaf: int = 1, trees: int = 15, class_weight: str | None = None) -> RandomForestClassifier:
     features, labels = series(1500, 1)
-    grown = RandomForestClassifier(
-        trees, min_samples_leaf=min_samples_leaf, random_state=0, class_weight=class_weight
-    )
+    grown = RandomForestClassifier(trees, min_samples_leaf=min_samples_leaf, random_state=0, class_weight=class_weight)
     return grown.fit(features.astype(np.float32), labels)
 
 
