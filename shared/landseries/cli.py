@@ -42,9 +42,6 @@ def main() -> None:
     except LandseriesError as error:
         _err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        _err.print("interrupted; start the same command again to go on from here")
-        sys.exit(130)
 
 
 def _version(show: bool) -> None:
@@ -123,8 +120,12 @@ def run(
     plan = make_plan(loaded, source, settle_numerics(loaded))
     display = ProgressDisplay(_out)
     embedded = EmbeddedRun(workdir, plan, jobs=jobs or os.cpu_count() or 1, watcher=display)
-    with display.showing():
-        outcome = embedded.run()
+    try:
+        with display.showing():
+            outcome = embedded.run()
+    except KeyboardInterrupt:
+        _err.print("interrupted; start the same command again to go on from here")
+        raise typer.Exit(130) from None
     for letter in outcome.dead_letters:
         _err.print(f"[bold red]stalled[/] {_unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
     if not outcome.complete:

@@ -50,7 +50,7 @@ def refusals(workdir: Path, name: str) -> dict[str, str]:
 def test_broken_products_are_named_and_the_rest_goes_on(
     broken: Path, small_run: dict[str, Any], cli: Cli, tmp_path: Path
 ) -> None:
-    products = sorted((broken / "products").glob("S2?_MSIL2A_2018*_N0206_*.SAFE"))
+    products = sorted((broken / "products").glob("S2?_MSIL2A_2018*_N0206_*_T32TQS_*.SAFE"))
     truncated, headless = products[-1], products[-2]
     for image in truncated.rglob("*_B04_10m.jp2"):
         content = image.read_bytes()
@@ -157,7 +157,7 @@ def test_a_map_whose_codes_the_legend_lacks_is_named(
     }
     (tmp_path / "legend.yaml").write_text(yaml.safe_dump(legend))
     reference = small_run["reference"] | {"legend": "legend.yaml"}
-    config = write_config(tmp_path, small_run | {"name": "legend", "reference": reference})
+    config = write_config(tmp_path, small_run | {"name": "coded", "reference": reference})
     result = cli("run", config, "--workdir", tmp_path / "work", "--jobs", 2)
     assert result.returncode != 0
     assert "unused_codes" in result.stdout + result.stderr

@@ -13,7 +13,7 @@ from landseries.pipeline import SERVICES
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "sentinelsat", "sklearn")
 #: Which services may bring which heavy packages.
-ALLOWED = {"trainer": {"torch"}, "mapper": {"torch"}, "pseudolabeler": {"sklearn"}, "clusterer": {"sklearn"}}
+ALLOWED = {"trainer": {"torch"}, "mapper": {"torch"}, "pseudolabeler": {"sklearn"}}
 
 pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging"), pytest.mark.timeout(900)]
 

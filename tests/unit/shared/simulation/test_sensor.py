@@ -53,7 +53,7 @@ def test_classes_look_like_themselves(camera: Camera, clear: Image) -> None:
     for cover in (LandCover.ROCKS, LandCover.SAND, LandCover.MINERAL, LandCover.WATER, LandCover.SNOW):
         assert index("B08", "B04", cover) < 0.4
     assert index("B03", "B11", LandCover.SNOW) > 0.5
-    assert typical(camera, clear, "B11", LandCover.WATER) < 400
+    assert typical(camera, clear, "B11", LandCover.WATER) < 500
     deciduous = typical(camera, clear, "B08", LandCover.BROADLEAVES)
     assert deciduous > 1.2 * typical(camera, clear, "B08", LandCover.CONIFERS)
 
@@ -83,7 +83,8 @@ def test_thin_cloud_and_some_shadow_stay_unseen_and_bright_ground_is_mistaken(ca
     assert called_cloud[cloud > 0.6].mean() > 0.98
     assert 0.02 < called_cloud[(cloud > 0.02) & (cloud < 0.2)].mean() < 0.95
     found = (scene == SceneClass.CLOUD_SHADOW)[(shadow > 0.5) & (cloud < 0.02)].mean()
-    assert 0.4 < found < 0.85
+    expected = 1 - Difficulty().missed_shadow_share
+    assert expected - 0.2 < found < expected + 0.2
     bright = np.isin(camera.history.on(date(2019, 7, 10))[::2, ::2], (LandCover.SAND, LandCover.MINERAL))
     assert 0.01 < called_cloud[:, bright][cloud[:, bright] < 0.01].mean() < 0.25
 
