@@ -97,8 +97,8 @@ def _label_block(
     """Label and probability (2, rows, columns) of a block of rows; 0 where not usable."""
     found = np.zeros((2, *usable.shape), dtype=np.uint8)
     # (date, feature, pixel) -> (date * feature, pixel): date-major, as the samples are.
-    pixels = values[:, :, usable].reshape(-1, int(usable.sum()))
-    if pixels.shape[1]:
+    pixels = values[:, :, usable].reshape(values.shape[0] * values.shape[1], -1) if usable.any() else None
+    if pixels is not None:
         filled = np.where(pixels == NODATA, typical[:, np.newaxis], pixels)
         labels = predict(grown, filled, threads=threads)
         found[0][usable] = labels.label

@@ -96,6 +96,7 @@ def index_files(
     values[:, :, 0, :4] = NODATA
     counts = np.full((1, *tile.shape), 9, np.uint8)
     counts[0, 5, :] = 2
+    counts[0, 32:, :] = 0  # a whole block of rows without views
     folder.mkdir(exist_ok=True)
     files = {SERIES: folder / SERIES, COUNTS: folder / COUNTS}
     with writing_series(files[SERIES], tile, features=features, days=range(DATES)) as writer:
@@ -113,6 +114,7 @@ def test_every_pixel_gets_the_forests_label_but_those_without_views(bench: Bench
     labels, probability = read_raster(outputs["labels.tif"])
     assert (labels[0, :4] == 0).all()
     assert (labels[5] == 0).all()
+    assert (labels[32:] == 0).all()
     assert (probability[labels == 0] == 0).all()
     usable = labels != 0
     assert (labels[usable] == truth[usable]).mean() > 0.99
