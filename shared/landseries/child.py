@@ -45,8 +45,16 @@ def serve(services: Iterable[str], workdir: Path) -> None:
     store = LocalStore(workdir / "store")
     worker = Worker(store, workdir / "scratch", notify=lambda text: answer({"note": text}))
     while True:
-        request = json.loads(requests.get())
-        answer(_do(worker, Message.model_validate(request["message"]), int(request["threads"])))
+        answer(_answer(worker, requests.get()))
+
+
+def _answer(worker: Worker, line: str) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+        message, threads = Message.model_validate(request["message"]), int(request["threads"])
+    except (ValueError, KeyError, TypeError) as error:
+        return {"dead": f"a line that holds no message: {error}"}
+    return _do(worker, message, threads)
 
 
 def _do(worker: Worker, message: Message, threads: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,10 @@ from rich.table import Table
 
 from landseries import __version__
 from landseries.errors import ConfigError, LandseriesError
+
+if TYPE_CHECKING:
+    from landseries.config import LoadedConfig
+    from landseries.plan import SourceDescription
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -79,6 +83,7 @@ def check(config: ConfigPath, workdir: Workdir = Path("work")) -> None:
     from landseries.stores.local import LocalStore
 
     loaded, source = describe_source(config)
+    _warn_of_missing_years(loaded, source)
     plan = make_plan(loaded, source, settle_numerics(loaded))
     pixels = sum(tile.width * tile.height for tile in plan.tile.values())
     _out.print(
@@ -117,6 +122,7 @@ def run(
     from landseries.planning import describe_source, settle_numerics
 
     loaded, source = describe_source(config)
+    _warn_of_missing_years(loaded, source)
     plan = make_plan(loaded, source, settle_numerics(loaded))
     display = ProgressDisplay(_out)
     embedded = EmbeddedRun(workdir, plan, jobs=jobs or os.cpu_count() or 1, watcher=display)
@@ -200,8 +206,20 @@ def worker(
     This is how [bold]landseries run[/] drives its worker processes over a work folder.
     """
     from landseries.child import serve
+    from landseries.pipeline import SERVICES
 
+    unknown = [name for name in services if name not in SERVICES]
+    if unknown:
+        raise ConfigError(f"there is no service {', '.join(unknown)}; services are {', '.join(SERVICES)}")
     serve(services, workdir)
+
+
+def _warn_of_missing_years(loaded: LoadedConfig, source: SourceDescription) -> None:
+    from landseries.planning import missing_years
+
+    for year in missing_years(loaded, source):
+        text = f"the source has no product of {year}: that year will be refused, the others go on"
+        _err.print(f"[bold yellow]warning:[/] {text}", soft_wrap=True)
 
 
 def _unit_name(message: object) -> str:

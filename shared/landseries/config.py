@@ -266,7 +266,7 @@ def parse_config(data: Any, where: str) -> RunConfig:
 
 def _explain(item: Any, data: Any) -> str:
     steps = [step for step in item["loc"] if step not in ("safe", "cube")]
-    field = ".".join(str(step) for step in steps) or "the whole"
+    field = ".".join(str(step) for step in steps)
     if item["type"] == "extra_forbidden":
         known = _known_fields(steps[:-1])
         near = difflib.get_close_matches(str(steps[-1]), known, n=1)
@@ -274,11 +274,16 @@ def _explain(item: Any, data: Any) -> str:
         return f"{field}: unknown field; {hint}"
     if item["type"] == "missing":
         return f"{field}: is missing; `landseries init` writes a template that explains it"
-    return f"{field}: {item['msg'].removeprefix('Value error, ')} (got {_short(item.get('input'))})"
+    said = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "string_pattern_mismatch":
+        about = _description(steps)
+        said = about if about else said
+    got = "" if isinstance(item.get("input"), dict) else f" (got {_short(item.get('input'))})"
+    return f"{field}: {said}{got}" if field else said
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, default=str) if not isinstance(value, dict) else "several fields"
+    text = json.dumps(value, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -291,6 +296,12 @@ def _known_fields(steps: list[Any]) -> list[str]:
             nested += _models_in(field.annotation) if field is not None else []
         models = nested or models
     return [name for model in models for name in model.model_fields]
+
+
+def _description(steps: list[Any]) -> str:
+    """What the field's description says, for values whose form it gives."""
+    field = RunConfig.model_fields.get(str(steps[0])) if len(steps) == 1 else None
+    return (field.description or "") if field is not None else ""
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

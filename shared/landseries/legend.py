@@ -174,5 +174,8 @@ def load_legend(name_or_path: str, base: Path | None = None) -> Legend:
             ) from error
     try:
         return Legend.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"{where}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: is not valid YAML: {error}") from error
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, item['loc']))}: {item['msg']}".removeprefix(": ") for item in error.errors())
+        raise ConfigError("\n".join(f"{where}: {line.replace('Value error, ', '')}" for line in lines)) from None

@@ -15,14 +15,32 @@ def describe_source(config: Path) -> tuple[LoadedConfig, SourceDescription]:
     """Read a configuration and touch its sources.
 
     Raises:
-        ConfigError: the configuration is wrong, or the fetcher is not installed.
+        ConfigError: the configuration is wrong, a file that it names is missing, or the fetcher is not installed.
         SourceError: a source cannot be read.
     """
     loaded = load_config(config)
     fetcher = load_service("fetcher")
     if fetcher.describe is None:
         raise ConfigError("the installed fetcher cannot describe sources: install landseries-fetcher of this version")
+    _check_truth(loaded)
     return loaded, fetcher.describe(loaded)
+
+
+def missing_years(loaded: LoadedConfig, source: SourceDescription) -> list[int]:
+    """Years of the run for which the source has no acquisition: they will be refused, and the others mapped."""
+    return [year for year in loaded.run.years if source.acquisitions.get(year, 1) == 0]
+
+
+def _check_truth(loaded: LoadedConfig) -> None:
+    truth = loaded.run.truth
+    if truth is None:
+        return
+    paths = [loaded.resolve(Path(truth.path.format(year=year))) for year in loaded.run.years]
+    if not any(path.is_file() for path in paths):
+        raise ConfigError(
+            f"{loaded.path}: truth.path: there is no file for any year, such as {paths[0]}; mend the path, or leave "
+            "`truth` out where no true maps are known"
+        )
 
 
 def settle_numerics(loaded: LoadedConfig) -> numerics.NumericsProfile:

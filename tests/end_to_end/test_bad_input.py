@@ -68,6 +68,7 @@ def test_broken_products_are_named_and_the_rest_goes_on(
     said = "\n".join([*searches, *refusals(tmp_path / "work", "broken").values(), result.stdout])
     assert headless.name.removesuffix(".SAFE") in said
     assert "MTD_MSIL2A.xml" in said
+    assert f"left out {headless.name.removesuffix('.SAFE')}" in result.stdout
     refused = refusals(tmp_path / "work", "broken")
     assert any(name.startswith("fetch/") and "B04" in reason for name, reason in refused.items()), refused
 
@@ -78,6 +79,7 @@ def test_a_year_without_products_is_refused_and_the_others_are_mapped(
     config = write_config(tmp_path, moved(small_run, archive, "gap", years=[2018, 2019, 2022]))
     result = cli("run", config, "--workdir", tmp_path / "work", "--jobs", 2)
     assert "no product" in result.stdout
+    assert "warning: the source has no product of 2022" in result.stderr
     reasons = refusals(tmp_path / "work", "gap")
     assert any(name.startswith("search/") and "2022" in name for name in reasons)
     results = tmp_path / "work" / "gap"
@@ -93,6 +95,7 @@ def test_a_year_without_products_is_refused_and_the_others_are_mapped(
         ({"source": {"kind": "safe", "path": "/no/such/folder"}}, "/no/such/folder"),
         ({"reference": {"path": "/no/such.tif", "year": 2018}}, "/no/such.tif"),
         ({"extra": 1}, "extra: unknown field"),
+        ({"truth": {"path": "/no/truth/{year}.tif"}}, "truth.path: there is no file for any year"),
     ],
 )
 def test_what_cannot_run_is_said_before_anything_is_spent(
@@ -108,6 +111,23 @@ def test_what_cannot_run_is_said_before_anything_is_spent(
 
         assert re.search(message, result.stderr), result.stderr
     assert not (tmp_path / "work" / "store" / "plans").exists()
+
+
+def test_a_worker_knows_its_services_and_says_what_it_cannot_read(cli: Cli, tmp_path: Path) -> None:
+    unknown = cli("worker", "nope", "--workdir", tmp_path)
+    assert unknown.returncode == 2
+    assert "services are fetcher" in unknown.stderr
+    command = [sys.executable, "-m", "landseries", "worker", "indexer", "--workdir", str(tmp_path)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for line in ("garbage", "{}", "[]", '{"message": {}, "threads": 1}'):
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+        assert "holds no message" in json.loads(process.stdout.readline())["dead"]
+    process.stdin.close()
+    assert process.wait(timeout=30) == 0
+    process.stdout.close()
 
 
 def test_an_empty_folder_is_no_archive(small_run: dict[str, Any], cli: Cli, tmp_path: Path) -> None:

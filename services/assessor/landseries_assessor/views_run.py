@@ -22,7 +22,7 @@ def reliable_rows(assessment: Tree, legend: Legend) -> list[dict[str, Any]] | No
     verdicts = assessment["whole_area"]["verdicts"]
     if verdicts is None:
         return None
-    reliable = assessment["reliable_samples"] or {"per_class": {}}
+    reliable = assessment["whole_area"]["reliable_samples"] or {"per_class": {}}
     rows = []
     for entry in legend.classes:
         pixels = {verdict: verdicts[verdict][entry.name] for verdict in VERDICTS}

@@ -36,6 +36,8 @@ def search(context: Context) -> None:
     assert isinstance(masking, FetchSettings)
     tiles = {tile: area_mask(tile, context.area) for tile in context.tiles_of(granule)}
     looked = look(source, granule, period, tiles, masking, context.threads)
+    for product in looked.catalogue.left:
+        context.log(f"left out {product.product}: {product.reason}")
     if not looked.catalogue.acquisitions:
         raise Refused(_nothing(source, granule, period, looked.catalogue.left))
     chosen: dict[str, list[str]] = {}

@@ -48,7 +48,7 @@ def test_the_template_holds_the_defaults_it_comments_out(tmp_path: Path) -> None
         ({"nam": "x"}, r"run\.yaml: nam: unknown field; did you mean `name`"),
         ({"fetcher": {"search": {"per_yeer": 3}}}, r"search\.per_yeer: unknown field; did you mean `per_year`"),
         ({"name": None}, "name"),
-        ({"name": "Über"}, "name: .*pattern"),
+        ({"name": "Über"}, "name: .*a-z, 0-9 and -"),
         ({"years": [2019, 2018]}, "years: must be ascending"),
         ({"years": []}, "years"),
         ({"years": [2019]}, "training year 2018"),
