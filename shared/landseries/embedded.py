@@ -74,6 +74,7 @@ class EmbeddedRun:
         self._stop = threading.Event()
         self._failure: LandseriesError | None = None
         self._lock = threading.Lock()
+        self._workers: list[_WorkerProcess] = []
 
     def run(self) -> Outcome:
         """Do all that is missing.
@@ -95,6 +96,8 @@ class EmbeddedRun:
                     thread.join(0.2)
         finally:
             self._stop.set()
+            for worker in self._workers:
+                worker.kill()
             for thread in threads:
                 thread.join(5)
         if self._failure is not None:
@@ -128,6 +131,7 @@ class EmbeddedRun:
     def _job(self) -> None:
         """One job: a worker process, and the messages it is given."""
         worker = _WorkerProcess(self._workdir, self._plan, self._note)
+        self._workers.append(worker)
         try:
             while not self._stop.is_set():
                 delivery = self._broker.receive(SERVICES, _POLL_S)
@@ -136,7 +140,8 @@ class EmbeddedRun:
                         return
                     continue
                 answer = worker.ask(delivery.message, self._threads_for_next())
-                self._settle(delivery, answer)
+                if not self._stop.is_set() or "due" in answer:
+                    self._settle(delivery, answer)
         finally:
             worker.kill()
 
@@ -212,10 +217,10 @@ class _WorkerProcess:
 
     def kill(self) -> None:
         """End the process, whatever it does."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def _start(self) -> subprocess.Popen[str]:
         if self._process is None:
