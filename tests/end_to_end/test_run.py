@@ -133,7 +133,14 @@ def _children(pid: int) -> list[int]:
 def test_ctrl_c_ends_workers_and_says_how_to_go_on(small_run: dict[str, Any], tmp_path: Path) -> None:
     config = write_config(tmp_path, small_run)
     command = [sys.executable, "-m", "landseries", "run", str(config), "--workdir", str(tmp_path / "work")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # A shell that starts tests in the background has them ignore SIGINT, and children inherit that.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     _wait_for_marker(tmp_path / "work", "search", process)  # type: ignore[arg-type]
     children = _children(process.pid)
     process.send_signal(signal.SIGINT)
