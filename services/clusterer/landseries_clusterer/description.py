@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from landseries.artifacts.series import SeriesReader
 from landseries.bands import NODATA, REFLECTANCE_SCALE
-from landseries_clusterer.compiled import compiled
+from landseries.compiled import compiled
 
 _SEASONS_MIN: Final = 4
 _SEASONS_MAX: Final = 12

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from landseries_clusterer.compiled import compiled
+from landseries.compiled import compiled
 
 _ITERATIONS_MAX: Final = 40
 _BLOCK: Final = 256

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from landseries.compiled import compiled
 from landseries.grid import Raster
-from landseries_clusterer.compiled import compiled
 
 
 def polygon_parts(classes: NDArray[np.uint8], raster: Raster, cell_px: int) -> NDArray[np.int32]:

@@ -19,16 +19,13 @@ half a unit and 2**-30 added, truncation to the integer below gives the exact an
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from landseries.bands import NODATA
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from landseries.compiled import compiled_unchecked
 
 #: Pixels that are swept together: their rows of one date and all bands fit in the first- and second-level cache.
 BLOCK: Final = 2048
@@ -42,15 +39,6 @@ _MISSING: Final = np.int16(NODATA)
 _LARGEST: Final = np.int16(np.iinfo(np.int16).max)
 _SET: Final = np.int16(-1)
 _CLEARED: Final = np.int16(0)
-
-
-def compiled(function: _Function) -> _Function:
-    """Compile at the first call: once a machine, or once a process where no cache can be written (read-only image)."""
-    try:
-        result: _Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:
-        result = numba.njit(nogil=True, error_model="numpy")(function)
-    return result
 
 
 class _Scratch(NamedTuple):
@@ -82,7 +70,7 @@ class _Scratch(NamedTuple):
     clear_views: NDArray[np.int16]
 
 
-@compiled
+@compiled_unchecked
 def _rows(number: int) -> NDArray[np.int16]:
     """Zeros for rows of int16, on a cache line's boundary: vector loads across two lines take twice the time."""
     space = np.zeros(number * BLOCK + _LINE // 2, np.int16)
@@ -90,7 +78,7 @@ def _rows(number: int) -> NDArray[np.int16]:
     return space[skip : skip + number * BLOCK]
 
 
-@compiled
+@compiled_unchecked
 def sweep(
     values: NDArray[np.int16],
     clear: NDArray[np.uint8],
@@ -147,7 +135,7 @@ def sweep(
             _blend(date, pixels, scratch, gap, series[date], pixel)
 
 
-@compiled
+@compiled_unchecked
 def _collect(
     values: NDArray[np.int16],
     clear: NDArray[np.uint8],
@@ -173,7 +161,7 @@ def _collect(
         _keep(scratch, later, pixels)
 
 
-@compiled
+@compiled_unchecked
 def _keep(scratch: _Scratch, interval: int, pixels: int) -> None:
     """Keep the last clear views so far as those at the end of the interval."""
     for band in range(scratch.last.shape[0]):
@@ -185,7 +173,7 @@ def _keep(scratch: _Scratch, interval: int, pixels: int) -> None:
         left_day[x] = last_day[x]
 
 
-@compiled
+@compiled_unchecked
 def _see(
     values: NDArray[np.int16],
     clear: NDArray[np.uint8],
@@ -222,7 +210,7 @@ def _see(
     return True
 
 
-@compiled
+@compiled_unchecked
 def _take(
     values: NDArray[np.int16],
     view: int,
@@ -246,13 +234,13 @@ def _take(
         first_day[x] ^= (first_day[x] ^ day) & np.int32(fresh[x])
 
 
-@compiled
+@compiled_unchecked
 def _saturate(clear_views: NDArray[np.int16], pixels: int, stored: NDArray[np.uint8]) -> None:
     for x in range(pixels):
         stored[x] = min(clear_views[x], 255)
 
 
-@compiled
+@compiled_unchecked
 def _weigh(
     target: int, max_gap_days: int, date: int, pixels: int, scratch: _Scratch, missing: NDArray[np.bool_]
 ) -> None:
@@ -269,7 +257,7 @@ def _weigh(
         weight[x] = 1.0 if since > _FAR else (0.0 if until > _FAR else share)
 
 
-@compiled
+@compiled_unchecked
 def _blend(
     date: int,
     pixels: int,

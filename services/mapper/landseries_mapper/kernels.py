@@ -12,17 +12,14 @@ everywhere. The sigmoid is (1 + tanh(x/2))/2; the halving of x lies in the weigh
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import numba
 import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
 from landseries.bands import NODATA
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from landseries.compiled import compiled_unchecked
 
 #: Beyond it tanh is 1 within 7e-7.
 TANH_LIMIT: Final = np.float32(7.5)
@@ -33,18 +30,6 @@ _Q1, _Q2, _Q3 = (np.float32(c) for c in (0.4556688666343689, 0.02079787664115429
 _ONE: Final = np.float32(1)
 _HALF: Final = np.float32(0.5)
 _NODATA: Final = np.int16(NODATA)
-
-
-def _compiled(function: _Function) -> _Function:
-    """Compile on first use, without the interpreter's lock and without checks for a division by zero.
-
-    The compiled code is kept beside the module for the next process, where that folder can be written.
-    """
-    try:
-        compiled: _Function = numba.njit(function, cache=True, nogil=True, error_model="numpy")
-    except RuntimeError:  # no folder for the cache, as in a read-only container
-        compiled = numba.njit(function, nogil=True, error_model="numpy")
-    return compiled
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -87,23 +72,23 @@ def _fma(context: Any, a: Any, b: Any, c: Any) -> Any:
     return types.float32(types.float32, types.float32, types.float32), build
 
 
-@_compiled
+@compiled_unchecked
 def _clamp(x: Any) -> Any:
     x = TANH_LIMIT if x > TANH_LIMIT else x
     return -TANH_LIMIT if x < -TANH_LIMIT else x
 
 
-@_compiled
+@compiled_unchecked
 def _p(x: Any, square: Any) -> Any:
     return _fma(_fma(_fma(_P3, square, _P2), square, _P1), square, _P0) * x
 
 
-@_compiled
+@compiled_unchecked
 def _q(square: Any) -> Any:
     return _fma(_fma(_fma(_Q3, square, _Q2), square, _Q1), square, _ONE)
 
 
-@_compiled
+@compiled_unchecked
 def tanh(values: Any, out: Any) -> None:
     """The tangent as the cell computes it, for tests: float32 (n,) to float32 (n,)."""
     for k in range(values.shape[0]):
@@ -111,7 +96,7 @@ def tanh(values: Any, out: Any) -> None:
         out[k] = _p(x, x * x) / _q(x * x)
 
 
-@_compiled
+@compiled_unchecked
 def cell(gates: Any, bias: Any, memory: Any, state: Any) -> None:
     """One step of the cell (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
 
@@ -145,7 +130,7 @@ def cell(gates: Any, bias: Any, memory: Any, state: Any) -> None:
             h[k] = _narrow(_HALF * ((_p(o, o * o) + q_o) * _p(bounded, square) / (q_o * _q(square))), h[k])
 
 
-@_compiled
+@compiled_unchecked
 def read_date(values: Any, mean: Any, scale: Any, channels: Any, seen: Any) -> None:
     """Standardise one date of a block; the same operations as `landseries.neural.normalisation.network_input`.
 
@@ -173,7 +158,7 @@ def read_date(values: Any, mean: Any, scale: Any, channels: Any, seen: Any) -> N
         flag[k] = _narrow(np.float32(missing[k]), flag[k])
 
 
-@_compiled
+@compiled_unchecked
 def softmax_and_label(scores: Any, bias: Any, seen: Any, classes: Any, labels: Any) -> None:
     """Scores to probabilities, in place, and the id of the most probable class (of equals the first).
 

@@ -15,19 +15,18 @@ does not depend on blocks or threads, and labels and probabilities are scikit-le
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from landseries.compiled import compiled
 from landseries_pseudolabeler.forest import Forest
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Model = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint32], NDArray[np.float64], NDArray[np.uint8]]
 
 #: Pixels that go down a tree together; with 240 features their values take 240 KiB.
@@ -127,19 +126,10 @@ def _rows(forest: Forest) -> NDArray[np.uint32]:
     return np.where(forest.is_leaf, -1 - forest.child, 0).astype(np.uint32)
 
 
-def _compiled(function: _Function) -> _Function:
-    """Compile at the first call: once a machine, or once a process where no cache can be written (read-only image)."""
-    try:
-        compiled: _Function = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        compiled = numba.njit(nogil=True)(function)
-    return compiled
-
-
 # Below, unsigned types are not decoration: they spare each access the test for a negative index.
 
 
-@_compiled
+@compiled
 def _descend(
     words: NDArray[np.uint64],
     root: int,
@@ -173,7 +163,7 @@ def _descend(
         walking = still_walking
 
 
-@_compiled
+@compiled
 def _label_pixels(
     words: NDArray[np.uint64],
     first_node: NDArray[np.int32],
