@@ -27,6 +27,18 @@ class StoreFull(StoreError):
     """No space is left in the store; nothing that was written before is lost."""
 
 
+class StoreUnavailable(StoreError):
+    """The store does not answer, or says that it cannot at the moment; the same call may succeed later."""
+
+
+class BrokerError(LandseriesError):
+    """The broker refuses: wrong credentials or virtual host, or a queue that is missing; the text names the remedy."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker does not answer or the connection broke; what was not confirmed must be sent again."""
+
+
 class RunConflict(LandseriesError):
     """The run's name is already taken by another configuration."""
 

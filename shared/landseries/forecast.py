@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from landseries.artifacts.documents import digest_of
 from landseries.messages import encode
 from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan, freeze_plan
 from landseries.service import Handler
-from landseries.stores.base import Store, StoredObject
+from landseries.stores.base import Store, StoredObject, Tagged
 from landseries.worker import OpenRun, Worker
 
 
@@ -93,6 +94,17 @@ class _Overlay:
 
     def get(self, key: str) -> bytes | None:
         return self._written[key] if key in self._written else self._base.get(key)
+
+    def get_tagged(self, key: str) -> Tagged | None:
+        content = self.get(key)
+        return None if content is None else Tagged(content, digest_of(content))
+
+    def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
+        known = self.get_tagged(key)
+        if (None if known is None else known.tag) != tag:
+            return None
+        self.put(key, content)
+        return digest_of(content)
 
     def local(self, key: str) -> AbstractContextManager[Path]:
         return self._base.local(key)

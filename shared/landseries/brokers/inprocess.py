@@ -73,6 +73,13 @@ class InProcessBroker:
         with self._changed:
             return self._unacked == 1 and not any(self._ready.values())
 
+    def put_back(self, message: Message, delay_s: float) -> None:
+        """What a delivery reports back that was not worked on."""
+        with self._changed:
+            self._unacked -= 1
+            self._waiting.append((time.monotonic() + delay_s, message))
+            self._changed.notify_all()
+
     def settle(self, message: Message, retry_reason: str | None, dead_reason: str | None) -> None:
         """What a delivery reports back."""
         with self._changed:
@@ -107,6 +114,7 @@ class InProcessDelivery:
 
     message: Message
     _broker: InProcessBroker = field(repr=False)
+    waited_s: float | None = None
 
     def ack(self) -> None:
         """See `Delivery.ack`."""
@@ -115,6 +123,14 @@ class InProcessDelivery:
     def retry(self, reason: str) -> None:
         """See `Delivery.retry`."""
         self._broker.settle(self.message, reason, None)
+
+    def later(self, delay_s: float) -> None:
+        """See `Delivery.later`."""
+        self._broker.put_back(self.message, delay_s)
+
+    def hand_back(self) -> None:
+        """See `Delivery.hand_back`."""
+        self._broker.put_back(self.message, 0.0)
 
     def dead(self, reason: str) -> None:
         """See `Delivery.dead`."""

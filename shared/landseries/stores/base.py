@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,10 +22,23 @@ class StoredObject:
 
     key: str
     size_bytes: int
+    modified: datetime
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A small object's content with the tag of this very version, for a conditional write."""
+
+    content: bytes
+    tag: str
 
 
 class Store(Protocol):
-    """A flat space of objects. Keys are `/`-separated names of letters, digits, `.`, `_` and `-`."""
+    """A flat space of objects. Keys are `/`-separated names of letters, digits, `.`, `_` and `-`.
+
+    Every method may raise `StoreUnavailable` (after tries of its own: the caller should wait before it asks again) and
+    `StoreError` (asking again will not help).
+    """
 
     def put(self, key: str, content: bytes | Path) -> None:
         """Write an object, whole or not at all; an object of that key is replaced.
@@ -41,13 +55,31 @@ class Store(Protocol):
         """
 
     def get(self, key: str) -> bytes | None:
-        """A small object's content; None where there is none."""
+        """A small object's content; None where there is none.
+
+        Raises:
+            ArtifactError: its bytes are not those that were put.
+        """
+
+    def get_tagged(self, key: str) -> Tagged | None:
+        """A small object's content and tag; None where there is none."""
+
+    def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
+        """Write a small object only where its tag is still `tag` (None: where there is no object of that key).
+
+        Of several callers with one tag exactly one wins. The content must be unlike that of any other writer (hold a
+        token of its own), so that a caller whose answer got lost can recognise its own write.
+
+        Returns:
+            The new tag; None where another write came first, and nothing was written.
+        """
 
     def local(self, key: str) -> AbstractContextManager[Path]:
         """An object as a file that can be read while the context is open, and must not be changed.
 
         Raises:
             StoreError: there is no such object.
+            ArtifactError: its bytes are not those that were put.
         """
 
     def exists(self, key: str) -> bool:

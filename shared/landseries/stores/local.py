@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from landseries.artifacts.documents import digest_of
 from landseries.errors import StoreError, StoreFull
-from landseries.stores.base import StoredObject, check_key
+from landseries.stores.base import StoredObject, Tagged, check_key
 
 #: Unfinished writes; on the same file system as the objects, so that finishing is one rename.
 _INCOMING: Final = ".incoming"
@@ -55,6 +58,21 @@ class LocalStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def get_tagged(self, key: str) -> Tagged | None:
+        """See `Store.get_tagged`; the tag is the content's digest."""
+        content = self.get(key)
+        return None if content is None else Tagged(content, digest_of(content))
+
+    def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
+        """See `Store.put_if`; processes of this machine take turns by a lock on one file."""
+        with (self.folder / _INCOMING / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = self.get_tagged(key)
+            if (None if known is None else known.tag) != tag:
+                return None
+            self.put(key, content)
+        return digest_of(content)
+
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
         """See `Store.local`; the object's own file."""
@@ -78,9 +96,11 @@ class LocalStore:
         keys = sorted(path.relative_to(self.folder).as_posix() for path in found)
         for key in keys:
             try:
-                yield StoredObject(key, (self.folder / key).stat().st_size)
+                found_file = (self.folder / key).stat()
             except FileNotFoundError:
                 continue
+            modified = datetime.fromtimestamp(found_file.st_mtime, UTC)
+            yield StoredObject(key, found_file.st_size, modified)
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
