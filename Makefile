@@ -31,7 +31,7 @@ $(VENV)/ready: constraints.txt pyproject.toml shared/pyproject.toml $(SERVICES:%
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq python3-venv >/dev/null; \
 	  else sudo apt-get update -qq && sudo apt-get install -y -qq python3-venv >/dev/null; fi; \
 	  $(PYTHON) -m venv $(VENV); }
-	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip -q
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv -c constraints.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
 	  -e './shared[torch,simulation]' $(SERVICES:%=-e ./services/%) --group dev
