@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def parse_request(self) -> bool:
         if len(self.raw_requestline) > _LONGEST_REQUEST_LINE:
-            self.requestline, self.request_version, self.command = "", "HTTP/1.0", ""
+            self.requestline, self.command = "", ""
             self._answer(HTTPStatus.REQUEST_URI_TOO_LONG, _TEXT, b"the request is too long\n")
             return False
         return super().parse_request()
@@ -206,6 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
         self.close_connection = True
+        self.request_version = "HTTP/1.0"  # also for what cannot be read: the answer has a status line
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))

@@ -103,7 +103,8 @@ def test_head_has_no_body_and_other_methods_are_refused(probe: Probe) -> None:
 )
 def test_bad_requests(probe: Probe, content: bytes, status: bytes) -> None:
     received = probe.send(content)
-    assert received == b"" or received.split()[1] == status
+    if received or len(content) < 10_000:  # a client that sends far too much may be cut off before it reads
+        assert received.split()[1] == status
     assert b"script" not in received
     assert probe.ask("/healthz") == (200, "ok\n")
 
