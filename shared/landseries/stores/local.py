@@ -25,10 +25,13 @@ class LocalStore:
     """A folder of files, one per object.
 
     A write goes to a file of its own beside the objects and is then renamed (or linked, where it must be new), so a
-    reader never sees half an object, whatever kills the writer.
+    reader never sees half an object, whatever kills the writer. `bytes_in` and `bytes_out` count the contents put and
+    given (an object given as a file counts whole).
     """
 
     def __init__(self, folder: Path) -> None:
+        self.bytes_in = 0
+        self.bytes_out = 0
         self.folder = folder.resolve()
         try:
             (self.folder / _INCOMING).mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,9 @@ class LocalStore:
     def put(self, key: str, content: bytes | Path) -> None:
         """See `Store.put`."""
         with self._incoming(key, content) as (incoming, target):
+            size_bytes = incoming.stat().st_size
             incoming.replace(target)
+            self.bytes_in += size_bytes
 
     def put_new(self, key: str, content: bytes | Path) -> bool:
         """See `Store.put_new`."""
@@ -49,14 +54,17 @@ class LocalStore:
                 os.link(incoming, target)
             except FileExistsError:
                 return False
+            self.bytes_in += incoming.stat().st_size
         return True
 
     def get(self, key: str) -> bytes | None:
         """See `Store.get`."""
         try:
-            return self._path(key).read_bytes()
+            content = self._path(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        self.bytes_out += len(content)
+        return content
 
     def get_tagged(self, key: str) -> Tagged | None:
         """See `Store.get_tagged`; the tag is the content's digest."""
@@ -79,6 +87,7 @@ class LocalStore:
         path = self._path(key)
         if not path.is_file():
             raise StoreError(f"{self.folder}: there is no object {key}")
+        self.bytes_out += path.stat().st_size
         yield path
 
     def exists(self, key: str) -> bool:
