@@ -59,7 +59,7 @@ def _answer(worker: Worker, line: str) -> dict[str, Any]:
 
 def _do(worker: Worker, message: Message, threads: int) -> dict[str, Any]:
     try:
-        due = worker.process(message, threads)
+        due = worker.process(message, threads).due
     except BadMessage as error:
         return {"dead": str(error)}
     except StageVersionMismatch as error:

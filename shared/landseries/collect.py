@@ -10,11 +10,11 @@ from typing import Any, Final
 
 from landseries import __version__
 from landseries.artifacts.documents import write_json
+from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES
 from landseries.plan import RunPlan
 from landseries.stores.base import Store
 from landseries.summary import summarise
-from landseries.worker import OpenRun
 
 #: Stages whose outputs are results; their names are paths in the result folder.
 RESULT_STAGES: Final = ("mosaic", "report")

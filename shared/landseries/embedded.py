@@ -21,11 +21,12 @@ from landseries import numerics
 from landseries.brokers.inprocess import DeadLetter, InProcessBroker, InProcessDelivery
 from landseries.errors import LandseriesError, StoreFull
 from landseries.markers import Marker
-from landseries.messages import Message, decode, encode
+from landseries.messages import Message, decode
+from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES, Unit
 from landseries.plan import RunPlan, freeze_plan
 from landseries.stores.local import LocalStore
-from landseries.worker import OpenRun
+from landseries.sweeping import due_messages
 
 _POLL_S: Final = 1.0
 
@@ -86,7 +87,7 @@ class EmbeddedRun:
         self.store.clean()
         self._clean_scratch()
         self._begin()
-        self._broker.publish(encode(self._plan.run_id, unit) for unit in self._run.markers.due_now())
+        self._broker.publish(due_messages(self.store, self._plan))
         threads = [threading.Thread(target=self._guarded, name=f"job-{i}", daemon=True) for i in range(self._jobs)]
         for thread in threads:
             thread.start()

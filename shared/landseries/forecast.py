@@ -14,11 +14,12 @@ from pathlib import Path
 
 from landseries.artifacts.documents import digest_of
 from landseries.messages import encode
+from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan, freeze_plan
 from landseries.service import Handler
 from landseries.stores.base import Store, StoredObject, Tagged
-from landseries.worker import OpenRun, Worker
+from landseries.worker import Worker
 
 
 @dataclass

@@ -19,6 +19,8 @@ from landseries.stores.base import Store
 
 #: Members of a group; a join over more of them is a tree.
 GROUP_SIZE: Final = 100
+#: Answered units that a worker remembers.
+_REMEMBERED: Final = 4096
 
 Status = Literal["done", "empty", "refused"]
 
@@ -50,32 +52,68 @@ class Marker(BaseModel):
     software: str = ""
 
 
+class Damaged(ArtifactError):
+    """What a unit wrote (an artifact or its marker) is missing, or its bytes are not those that were written.
+
+    Attributes:
+        unit: the unit that wrote it, and can write it again.
+        key: what is damaged.
+    """
+
+    def __init__(self, unit: Unit, key: str, what: str) -> None:
+        super().__init__(f"{key}, written by {unit.name}, {what}")
+        self.unit = unit
+        self.key = key
+
+
 class Markers:
-    """The markers of one run."""
+    """The markers of one run.
+
+    Units that were seen answered are remembered (the last few thousand), because markers stay: only a repair removes
+    one, and then the run is opened anew.
+    """
 
     def __init__(self, store: Store, run_id: str, pipeline: Pipeline) -> None:
         self._store = store
         self._root = f"runs/{run_id}"
         self._pipeline = pipeline
         self._wide: dict[tuple[Unit, str], dict[Unit, int]] = {}
+        self._seen: dict[Unit, None] = {}
 
     def get(self, unit: Unit) -> Marker | None:
-        """A unit's marker; None while it has not answered."""
-        content = self._store.get(self._key(unit))
-        if content is None:
-            return None
+        """A unit's marker; None while it has not answered.
+
+        Raises:
+            Damaged: the marker cannot be read.
+        """
         try:
-            return Marker.model_validate_json(content)
-        except ValidationError as error:
-            raise ArtifactError(f"the marker of {unit.name} cannot be read: {error}") from error
+            content = self._store.get(self.key(unit))
+            if content is None:
+                return None
+            marker = Marker.model_validate_json(content)
+        except (ValidationError, ArtifactError):
+            raise Damaged(unit, self.key(unit), "cannot be read") from None
+        self._remember(unit)
+        return marker
 
     def put(self, unit: Unit, marker: Marker) -> None:
         """Mark a unit; the first marker stays."""
-        self._store.put_new(self._key(unit), canonical_json(marker.model_dump(mode="json")))
+        self._store.put_new(self.key(unit), canonical_json(marker.model_dump(mode="json")))
+        self._remember(unit)
+
+    def remove(self, unit: Unit) -> None:
+        """Forget that a unit was answered."""
+        self._seen.pop(unit, None)
+        self._store.delete(self.key(unit))
 
     def answered(self, unit: Unit) -> bool:
         """Whether a unit has a marker."""
-        return self._store.exists(self._key(unit))
+        if unit in self._seen:
+            return True
+        found = self._store.exists(self.key(unit))
+        if found:
+            self._remember(unit)
+        return found
 
     def all_of(self, stage: str) -> Iterator[tuple[Unit, Marker]]:
         """Every marker of a stage."""
@@ -84,13 +122,21 @@ class Markers:
             if marker is not None:
                 yield unit, marker
 
+    def answered_units(self, stage: str) -> set[Unit]:
+        """The units of a stage that have a marker, by one listing."""
+        prefix = f"{self._root}/markers/{stage}/"
+        found = (item.key.removeprefix(prefix).removesuffix(".json") for item in self._store.list(prefix))
+        if not STAGES[stage].unit:
+            return self._unkeyed(stage)
+        return {Unit(stage, tuple(name.split("/"))) for name in found}
+
     def due_after(self, unit: Unit) -> list[Unit]:
         """The units that became due because a unit was answered; safe to ask again."""
         due: dict[Unit, None] = {}
         for waiting, need in self._pipeline.dependents(unit):
-            if waiting not in due and self._join_complete(waiting, need, unit) and not self.answered(waiting):
+            if waiting not in due and self._join_complete(waiting, need, unit):
                 others = (other for other in STAGES[waiting.stage].needs if other is not need)
-                if all(self._satisfied(waiting, other) for other in others):
+                if all(self._satisfied(waiting, other) for other in others) and not self.answered(waiting):
                     due[waiting] = None
         return list(due)
 
@@ -104,12 +150,14 @@ class Markers:
         Groups of wide joins are looked at afresh, because a worker may have died between its last member's marker
         and the group's.
         """
+        answered = {stage: self.answered_units(stage) for stage in STAGES}
         for stage, row in STAGES.items():
             for unit in self._pipeline.units(stage):
-                if self.answered(unit):
-                    continue
-                if all(
-                    self._rebuilt(unit, need) if _is_wide(need) else self._satisfied(unit, need) for need in row.needs
+                if unit not in answered[stage] and all(
+                    self._rebuilt(unit, need, answered[need.stage])
+                    if _is_wide(need)
+                    else all(member in answered[need.stage] for member in self._pipeline.needs(unit, need))
+                    for need in row.needs
                 ):
                     yield unit
 
@@ -130,25 +178,29 @@ class Markers:
         """Mark the groups that are now complete, from the finished member's group upwards."""
         position = self._members(waiting, need)
         group = position[finished] // GROUP_SIZE
+        below_group = group
         members = list(position)
         size = len(members)
         for level in range(1, _top_level(len(members)) + 1):
             span = range(group * GROUP_SIZE, min((group + 1) * GROUP_SIZE, size))
+            below = position[finished] if level == 1 else below_group
             if level == 1:
-                complete = all(self.answered(members[i]) for i in span)
+                complete = all(self.answered(members[i]) for i in _from(span, below))
             else:
-                complete = all(self._store.exists(self._group_key(waiting, need, level - 1, i)) for i in span)
+                complete = all(
+                    self._store.exists(self._group_key(waiting, need, level - 1, i)) for i in _from(span, below)
+                )
             if not complete:
                 return False
             self._store.put(self._group_key(waiting, need, level, group), b"{}")
             size = -(-size // GROUP_SIZE)
-            group //= GROUP_SIZE
+            below_group, group = group, group // GROUP_SIZE
         return True
 
-    def _rebuilt(self, waiting: Unit, need: Need) -> bool:
+    def _rebuilt(self, waiting: Unit, need: Need, answered: set[Unit]) -> bool:
         """Whether a wide join is complete, with the markers of its complete groups written again."""
         members = list(self._members(waiting, need))
-        complete = [self.answered(member) for member in members]
+        complete = [member in answered for member in members]
         for level in range(1, _top_level(len(members)) + 1 if len(members) > GROUP_SIZE else 1):
             complete = [all(complete[i : i + GROUP_SIZE]) for i in range(0, len(complete), GROUP_SIZE)]
             for group, whole in enumerate(complete):
@@ -164,7 +216,18 @@ class Markers:
             self._wide[(waiting, need.stage)] = known
         return known
 
-    def _key(self, unit: Unit) -> str:
+    def _unkeyed(self, stage: str) -> set[Unit]:
+        """The one unit of a stage without key fields, where it has a marker; its key is no folder."""
+        unit = Unit(stage, ())
+        return {unit} if self._store.exists(self.key(unit)) else set()
+
+    def _remember(self, unit: Unit) -> None:
+        self._seen[unit] = None
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+
+    def key(self, unit: Unit) -> str:
+        """The key of a unit's marker."""
         return "/".join((self._root, "markers", unit.stage, *unit.key)) + ".json"
 
     def _group_key(self, waiting: Unit, need: Need, level: int, group: int) -> str:
@@ -173,6 +236,12 @@ class Markers:
 
 def _is_wide(need: Need) -> bool:
     return need.bind.get("tile") in (Bind.EVERY, Bind.INSIDE) or need.bind.get("granule") is Bind.EVERY
+
+
+def _from(span: range, start: int) -> Iterator[int]:
+    """The places of a group, beginning after one of them: units are done in order, so the next is likely missing."""
+    yield from range(start + 1, span.stop)
+    yield from range(span.start, min(start + 1, span.stop))
 
 
 def _top_level(members: int) -> int:

@@ -260,6 +260,14 @@ class Extent:
             "region": (REGION,),
         }
 
+    def known(self, field: str) -> frozenset[str]:
+        """The same values as a set."""
+        return self._sets[field]
+
+    @cached_property
+    def _sets(self) -> dict[str, frozenset[str]]:
+        return {field: frozenset(values) for field, values in self.values.items()}
+
 
 class Pipeline:
     """The table applied to one run."""

@@ -80,7 +80,7 @@ class Context:
     checkpoints: Path
     _plan: RunPlan
     _inputs: Mapping[str, list[Input]]
-    _open: Callable[[Output], AbstractContextManager[Path]]
+    _open: Callable[[Unit, Output], AbstractContextManager[Path]]
     _run_markers: Callable[[], Iterator[tuple[Unit, Marker]]]
     _notify: Callable[[str], None]
     outputs: dict[str, Path] = field(default_factory=dict)
@@ -105,10 +105,10 @@ class Context:
         """An output of a needed unit as a file; its checksum has been verified.
 
         Raises:
-            ArtifactError: the stored artifact is missing or corrupt.
+            Damaged: the stored artifact is missing or corrupt; let it through, so that it is written again.
             KeyError: the unit wrote no such output, or the table's row does not declare it.
         """
-        return self._open(item.marker.outputs[output])
+        return self._open(item.unit, item.marker.outputs[output])
 
     def output(self, name: str) -> Path:
         """A path to write an output to; all outputs are stored when the handler returns."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES
 from landseries.plan import RunPlan
 from landseries.stores.base import Store
-from landseries.worker import OpenRun
 
 
 def status_table(store: Store, plan: RunPlan) -> tuple[Table, list[str]]:

@@ -12,66 +12,56 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Final, Literal
 
 from landseries import __version__
-from landseries.artifacts.documents import canonical_json, digest_of, digest_of_file
-from landseries.artifacts.fingerprint import artifact_key, fingerprint
+from landseries.artifacts.documents import canonical_json, digest_of_file
+from landseries.artifacts.fingerprint import artifact_key
+from landseries.checkpoints import Checkpoints, checkpoint_name
 from landseries.errors import ArtifactError, LandseriesError, Refused, StoreError
-from landseries.grid import area_mask
-from landseries.markers import Marker, Markers, Output
+from landseries.identity import declared_outputs, identity_of
+from landseries.leases import Leases
+from landseries.markers import Damaged, Marker, Output
 from landseries.memory import peak_rss_mib
 from landseries.messages import BadMessage, Message, decode, encode
-from landseries.pipeline import STAGES, Need, Pipeline, Unit
+from landseries.openrun import OpenRun
+from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan, read_plan
-from landseries.service import Context, Empty, Handler, Input, Service, load_service, stage_settings
+from landseries.repairs import repair
+from landseries.service import Context, Empty, Handler, Input, Service, load_service
 from landseries.stores.base import Store
 
-_MANIFEST = "manifest.json"
+_MANIFEST: Final = "manifest.json"
+#: Runs that a worker keeps open.
+_OPEN_RUNS: Final = 8
+#: Artifacts that a worker remembers to have verified.
+_VERIFIED: Final = 4096
+
+Outcome = Literal["done", "reused", "empty", "refused", "skipped", "repaired"]
+#: Looks at a unit before it is worked on, and raises where it must not be (yet).
+Gate = Callable[[OpenRun, Unit], None]
 
 
 class StageVersionMismatch(LandseriesError):
     """The run was planned with another version of the stage: a worker of that version must take the message."""
 
 
-class StoredChoices:
-    """What a run's searches chose, read from their artifacts once and remembered."""
+@dataclass(frozen=True)
+class Processed:
+    """What became of a message.
 
-    def __init__(self, store: Store, run_id: str) -> None:
-        self._store = store
-        self._run_id = run_id
-        self._known: dict[tuple[str, str], Mapping[str, Sequence[str]]] = {}
+    Attributes:
+        due: messages to publish before the message is acknowledged.
+        outcome: what the unit answered; skipped where there was nothing to do, repaired where a damaged input must be
+            written again first.
+    """
 
-    def chosen(self, granule: str, year: str) -> Mapping[str, Sequence[str]] | None:
-        """See `landseries.pipeline.Choices`."""
-        known = self._known.get((granule, year))
-        if known is None:
-            content = self._store.get(f"runs/{self._run_id}/markers/search/{granule}/{year}.json")
-            if content is None:
-                return None
-            marker = Marker.model_validate_json(content)
-            known = {}
-            if marker.status == "done":
-                stored = self._store.get(marker.outputs["chosen.json"].key)
-                if stored is None or digest_of(stored) != marker.outputs["chosen.json"].digest:
-                    raise ArtifactError(f"the stored search of {granule} {year} is missing or corrupt")
-                known = json.loads(stored)
-            self._known[(granule, year)] = known
-        return known
-
-
-class OpenRun:
-    """A run as a worker sees it: its plan, its pipeline and its markers."""
-
-    def __init__(self, store: Store, plan: RunPlan) -> None:
-        self.plan = plan
-        self.pipeline = Pipeline(plan.extent, StoredChoices(store, plan.run_id))
-        self.markers = Markers(store, plan.run_id, self.pipeline)
+    due: list[Message]
+    outcome: Outcome
 
 
 class Worker:
@@ -85,6 +75,8 @@ class Worker:
         threads: int = 1,
         notify: Callable[[str], None] = lambda text: None,
         services: Mapping[str, Service] | None = None,
+        leases: Leases | None = None,
+        gates: Sequence[Gate] = (),
     ) -> None:
         """Make a worker.
 
@@ -94,6 +86,8 @@ class Worker:
             threads: threads that handlers should use.
             notify: told how a long unit comes along.
             services: services by name; default those that are installed.
+            leases: for long units, where other workers may get a copy of the message.
+            gates: asked in turn before a unit that has not answered.
         """
         self._store = store
         self.scratch = scratch
@@ -102,8 +96,10 @@ class Worker:
         self._runs: dict[str, OpenRun] = {}
         self._services: dict[str, Service] = dict(services or {})
         self._verified: dict[str, str] = {}
+        self._leases = leases
+        self._gates = gates
 
-    def process(self, message: Message, threads: int | None = None) -> list[Message]:
+    def process(self, message: Message, threads: int | None = None) -> Processed:
         """Do the unit that a message names, and return the messages that became due.
 
         The caller publishes them, and only then acknowledges the message. `threads` overrides the worker's own.
@@ -111,25 +107,51 @@ class Worker:
         Raises:
             BadMessage: the message cannot be read, or names a unit or run that there is not.
             StageVersionMismatch: a worker of another version must do it.
+            LeaseHeld: another worker is at work on it.
             StoreError, OSError: worth another try.
         """
         self._threads = threads or self._threads
         run_id, unit = decode(message)
         run = self._open_run(run_id)
         self._check(run, unit)
-        if not run.markers.answered(unit):
-            if not run.markers.is_due(unit):
-                return []  # whoever answers its last need publishes it again
-            run.markers.put(unit, self._answer(run, unit))
-        return [encode(run_id, due, message.traceparent) for due in run.markers.due_after(unit)]
+        try:
+            outcome = self._answered(run, unit)
+            due = run.markers.due_after(unit) if outcome is not None else []
+        except Damaged as damage:
+            repair(self._store, run, damage)
+            self._runs.pop(run_id, None)
+            self._verified.pop(damage.key, None)
+            return Processed([encode(run_id, damage.unit, message.traceparent)], "repaired")
+        return Processed([encode(run_id, entry, message.traceparent) for entry in due], outcome or "skipped")
+
+    def _answered(self, run: OpenRun, unit: Unit) -> Outcome | None:
+        """See to it that a unit has its marker; None where it is not due: who answers its last need publishes it."""
+        if run.markers.answered(unit):
+            return "skipped"
+        for gate in self._gates:
+            gate(run, unit)
+        gathered = self._gather(run, unit)
+        if gathered is None:
+            return None
+        inputs, refusal = gathered
+        with self._owning(run, unit):
+            if self._leases is not None and STAGES[unit.stage].long and run.markers.answered(unit):
+                return "skipped"  # while this worker watched the lease
+            marker = self._answer(run, unit, inputs, refusal)
+            run.markers.put(unit, marker)
+        return "reused" if marker.reused else marker.status
 
     def _open_run(self, run_id: str) -> OpenRun:
-        if run_id not in self._runs:
+        run = self._runs.pop(run_id, None)
+        if run is None:
             plan = read_plan(self._store, run_id)
             if plan is None:
                 raise BadMessage(f"there is no run named {run_id!r} in this store")
-            self._runs[run_id] = OpenRun(self._store, plan)
-        return self._runs[run_id]
+            run = OpenRun(self._store, plan)
+        self._runs[run_id] = run
+        if len(self._runs) > _OPEN_RUNS:
+            del self._runs[next(iter(self._runs))]
+        return run
 
     def _check(self, run: OpenRun, unit: Unit) -> None:
         planned = run.plan.stage_versions.get(unit.stage)
@@ -139,20 +161,50 @@ class Worker:
                 f"{STAGES[unit.stage].version}: use the landseries version that planned it, or start a new run"
             )
         for field, value in unit.fields.items():
-            if field != "acquisition" and value not in run.plan.extent.values[field]:
+            if field != "acquisition" and value not in run.plan.extent.known(field):
                 raise BadMessage(f"{unit.name}: run {run.plan.run_id!r} has no {field} {value!r}")
 
-    def _answer(self, run: OpenRun, unit: Unit) -> Marker:
+    def _gather(self, run: OpenRun, unit: Unit) -> tuple[dict[str, list[Input]], str | None] | None:
+        """What the unit's needs answered, and why it must be refused, where it must; None while one has not."""
+        inputs: dict[str, list[Input]] = {}
+        refusal = None
+        for need in STAGES[unit.stage].needs:
+            found = []
+            for needed in run.pipeline.needs(unit, need):
+                marker = run.markers.get(needed)
+                if marker is None:
+                    return None
+                found.append(Input(needed, declared_outputs(marker, need, unit)))
+            inputs[need.stage] = found
+            failed = [item for item in found if not item.done]
+            if failed and (not need.tolerant or (len(failed) == len(found) and unit.stage != "report")):
+                first = failed[0]
+                refusal = refusal or f"because {first.unit.name} was {first.marker.status}: {first.marker.reason}"
+        return inputs, refusal
+
+    @contextmanager
+    def _owning(self, run: OpenRun, unit: Unit) -> Iterator[None]:
+        """Hold a long unit's lease and keep its checkpoints in the store; nothing for others, or without leases."""
+        if self._leases is None or not STAGES[unit.stage].long:
+            yield
+            return
+        checkpoints = Checkpoints(self._store, run.plan.run_id, unit, self._checkpoint_folder(run, unit))
+        key = f"runs/{run.plan.run_id}/leases/{'/'.join((unit.stage, *unit.key))}.json"
+        with self._leases.holding(key, checkpoints.save):
+            checkpoints.restore()
+            yield
+            checkpoints.remove()
+
+    def _answer(self, run: OpenRun, unit: Unit, inputs: dict[str, list[Input]], refusal: str | None) -> Marker:
         """Do a unit whose needs have been answered, or find that it was done under the same fingerprint."""
         started = time.monotonic()
-        inputs, refusal = self._gather(run, unit)
         if refusal is not None:
             return self._marker(started, status="refused", reason=refusal)
         with self._context(run, unit, inputs) as context:
             handler = self._handler(unit.stage)
             try:
                 outside = dict(handler.outside(context)) if handler.outside else {}
-                identity = self._identity(run.plan, unit, inputs, outside)
+                identity = identity_of(run.plan, unit, inputs, outside)
                 known = self._read_manifest(unit.stage, identity)
                 if known is not None:
                     return self._marker(started, status="done", outputs=known, fingerprint=identity, reused=True)
@@ -164,46 +216,14 @@ class Worker:
             outputs = self._put_outputs(unit.stage, identity, context.outputs)
         return self._marker(started, status="done", outputs=outputs, fingerprint=identity)
 
-    def _gather(self, run: OpenRun, unit: Unit) -> tuple[dict[str, list[Input]], str | None]:
-        """What the unit's needs answered, and why it must be refused, where it must."""
-        inputs: dict[str, list[Input]] = {}
-        for need in STAGES[unit.stage].needs:
-            found = []
-            for needed in run.pipeline.needs(unit, need):
-                marker = run.markers.get(needed)
-                if marker is None:
-                    raise StoreError(f"the marker of {needed.name} is gone while {unit.name} needs it")
-                found.append(Input(needed, _declared_outputs(marker, need, unit)))
-            inputs[need.stage] = found
-            failed = [item for item in found if not item.done]
-            if failed and (not need.tolerant or (len(failed) == len(found) and unit.stage != "report")):
-                return inputs, f"because {failed[0].unit.name} was {failed[0].marker.status}: {failed[0].marker.reason}"
-        return inputs, None
-
-    def _identity(self, plan: RunPlan, unit: Unit, inputs: Mapping[str, list[Input]], outside: dict[str, str]) -> str:
-        row = STAGES[unit.stage]
-        digests = [
-            f"{item.unit.name} {name}={item.marker.outputs[name].digest}"
-            for items in inputs.values()
-            for item in items
-            for name in sorted(item.marker.outputs)
-        ]
-        return fingerprint(
-            stage=row.name,
-            version=row.version,
-            key=unit.fields,
-            settings=stage_settings(plan, row.name).model_dump(mode="json", exclude_defaults=True),
-            shared=_shared_values(plan, unit),
-            inputs=digests,
-            outside=outside,
-            numerics=plan.numerics.model_dump(mode="json") if row.numerics else None,
-        )
+    def _checkpoint_folder(self, run: OpenRun, unit: Unit) -> Path:
+        return self.scratch / "checkpoints" / run.plan.run_id / checkpoint_name(unit)
 
     @contextmanager
     def _context(self, run: OpenRun, unit: Unit, inputs: Mapping[str, list[Input]]) -> Iterator[Context]:
         self.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(dir=self.scratch))
-        checkpoints = self.scratch / "checkpoints" / run.plan.run_id / "-".join((unit.stage, *unit.key))
+        checkpoints = self._checkpoint_folder(run, unit)
         try:
             yield Context(
                 unit=unit,
@@ -221,20 +241,39 @@ class Worker:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
-    def _open(self, output: Output) -> Iterator[Path]:
+    def _open(self, unit: Unit, output: Output) -> Iterator[Path]:
         """An artifact as a file whose checksum this process has verified."""
-        with self._store.local(output.key) as path:
+        with self._fetched(unit, output) as path:
             if self._verified.get(output.key) != output.digest:
                 if digest_of_file(path) != output.digest:
-                    raise ArtifactError(f"{output.key}: the stored artifact is corrupt; delete it and run again")
+                    raise Damaged(unit, output.key, "is corrupt")
                 self._verified[output.key] = output.digest
+                if len(self._verified) > _VERIFIED:
+                    del self._verified[next(iter(self._verified))]
+            yield path
+
+    @contextmanager
+    def _fetched(self, unit: Unit, output: Output) -> Iterator[Path]:
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(self._store.local(output.key))
+            except ArtifactError:
+                raise Damaged(unit, output.key, "is corrupt") from None
+            except StoreError:
+                if self._store.exists(output.key):
+                    raise
+                raise Damaged(unit, output.key, "is missing") from None
             yield path
 
     def _read_manifest(self, stage: str, identity: str) -> dict[str, Output] | None:
-        content = self._store.get(artifact_key(stage, identity, _MANIFEST))
-        if content is None:
-            return None
-        outputs = {name: Output.model_validate(entry) for name, entry in json.loads(content)["outputs"].items()}
+        try:
+            content = self._store.get(artifact_key(stage, identity, _MANIFEST))
+            if content is None:
+                return None
+            entries = json.loads(content)["outputs"]
+        except (ArtifactError, ValueError, KeyError):
+            return None  # unreadable: what it promised is written again
+        outputs = {name: Output.model_validate(entry) for name, entry in entries.items()}
         return outputs if all(self._store.exists(output.key) for output in outputs.values()) else None
 
     def _put_outputs(self, stage: str, identity: str, written: Mapping[str, Path]) -> dict[str, Output]:
@@ -269,44 +308,13 @@ class Worker:
         )
 
 
-def _declared_outputs(marker: Marker, need: Need, unit: Unit) -> Marker:
-    """The marker with those outputs only that the need declares, so that a handler sees no others."""
-    if need.outputs is None:
-        return marker
-    wanted = {name.format(**unit.fields) for name in need.outputs}
-    return marker.model_copy(update={"outputs": {k: v for k, v in marker.outputs.items() if k in wanted}})
+def plan_of(store: Store, run_id: str) -> RunPlan:
+    """The plan of a run that must be there.
 
-
-def _shared_values(plan: RunPlan, unit: Unit) -> dict[str, Any]:
-    """The run's fields that the unit's row declares, in the form in which they decide bytes."""
-    fields = unit.fields
-    values: dict[str, Any] = {}
-    for name in STAGES[unit.stage].shared:
-        if name == "periods":
-            years = [int(fields["year"])] if "year" in fields else plan.config.years
-            values[name] = {str(year): plan.periods[year].model_dump(mode="json") for year in years}
-        elif name == "area":
-            # Only the tiles' own part of the area counts: a larger area changes nothing inside.
-            own = [fields["tile"]] if "tile" in fields else plan.extent.tiles_of[fields["granule"]]
-            parts = {tile: area_mask(plan.tile[tile], plan.area) for tile in own}
-            digests = {k: "whole" if v.all() else digest_of(np.packbits(v).tobytes()) for k, v in parts.items()}
-            values[name] = digests[fields["tile"]] if "tile" in fields else digests
-        elif name == "masking":
-            values[name] = plan.config.fetcher.fetch.model_dump(mode="json", exclude_defaults=True)
-        elif name == "legend":
-            values[name] = plan.legend.model_dump(mode="json")
-        elif name == "features":
-            values[name] = list(plan.features)
-        elif name == "training_year":
-            values[name] = str(plan.config.forest_year) == fields["year"]
-        elif name == "reference_year":
-            values[name] = plan.config.reference.year
-        else:
-            found = getattr(plan.config, name)
-            values[name] = found.model_dump(mode="json") if hasattr(found, "model_dump") else found
-    if "tile" in fields:
-        values["tile"] = plan.tile[fields["tile"]].geometry()
-    elif "granule" in fields and "acquisition" not in fields:  # a fetch names the tiles that chose it itself
-        tiles = (plan.tile[tile] for tile in plan.extent.tiles_of[fields["granule"]])
-        values["tiles"] = {tile.id: tile.geometry() for tile in tiles}
-    return values
+    Raises:
+        LandseriesError: there is none.
+    """
+    plan = read_plan(store, run_id)
+    if plan is None:
+        raise LandseriesError(f"there is no run named {run_id!r} in this store")
+    return plan

@@ -149,5 +149,5 @@ def _answer(unit: Unit, need: Need, needed: Unit, given: Mapping[Unit, Given]) -
 
 
 @contextmanager
-def _open(output: Output) -> Iterator[Path]:
+def _open(unit: Unit, output: Output) -> Iterator[Path]:
     yield Path(output.key)

@@ -15,11 +15,13 @@ from landseries.legend import load_legend
 from landseries.markers import Marker
 from landseries.messages import BadMessage, encode
 from landseries.numerics import NumericsProfile
+from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
 from landseries.plan import RunPlan, freeze_plan
 from landseries.service import Context, Handler, Service
 from landseries.stores.local import LocalStore
-from landseries.worker import OpenRun, StageVersionMismatch, Worker
+from landseries.sweeping import due_messages
+from landseries.worker import Processed, StageVersionMismatch, Worker
 
 
 def make_plan(run_id: str = "demo", tiles: int = 3, **changes: Any) -> RunPlan:
@@ -107,10 +109,9 @@ def drain(store: LocalStore, plan: RunPlan, toy: Toy, scratch: Path) -> OpenRun:
     """Do a whole run on one worker."""
     freeze_plan(store, plan)
     worker = Worker(store, scratch, services=toy.services())
-    run = OpenRun(store, plan)
-    queue = [encode(plan.run_id, unit) for unit in run.markers.due_now()]
+    queue = due_messages(store, plan)
     while queue:
-        queue += worker.process(queue.pop(0))
+        queue += worker.process(queue.pop(0)).due
     return OpenRun(store, plan)
 
 
@@ -188,12 +189,12 @@ def test_redelivered_and_early_messages_do_no_harm(store: LocalStore, toy: Toy, 
     plan = make_plan()
     freeze_plan(store, plan)
     worker = Worker(store, tmp_path / "scratch", services=toy.services())
-    assert worker.process(encode("demo", Unit("train", ("all", "multi-year")))) == []
+    assert worker.process(encode("demo", Unit("train", ("all", "multi-year")))) == Processed([], "skipped")
     assert toy.calls == []
     search = encode("demo", Unit("search", ("cube", "2018")))
-    first = worker.process(search)
+    first = worker.process(search).due
     assert [m.type for m in first] == ["fetch.v1", "fetch.v1"]
-    again = worker.process(search)
+    again = worker.process(search).due
     assert [m.message_id for m in again] == [m.message_id for m in first]
     assert toy.calls == ["search cube 2018"]
 
@@ -256,17 +257,64 @@ def test_a_worker_of_another_stage_version_hands_back(store: LocalStore, toy: To
         Worker(store, tmp_path, services=toy.services()).process(encode("demo", Unit("reference", ("t00000",))))
 
 
-def test_a_corrupt_artifact_is_never_used(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["changed", "gone"])
+@pytest.mark.parametrize(
+    ("unit", "output"),
+    [
+        (Unit("cluster", ("t00000",)), "out.json"),
+        (Unit("index", ("t00001", "2018")), "series.zarr.zip"),
+        (Unit("search", ("cube", "2018")), "chosen.json"),
+    ],
+)
+def test_a_damaged_artifact_is_never_used_but_written_again(
+    store: LocalStore, toy: Toy, tmp_path: Path, unit: Unit, output: str, how: str
+) -> None:
     toy.refuse = {"classes all": "stop here"}
     run = drain(store, make_plan(), toy, tmp_path / "scratch")
-    marker = run.markers.get(Unit("cluster", ("t00000",)))
+    marker = run.markers.get(unit)
     assert marker is not None
-    store.put(marker.outputs["out.json"].key, b"{}")
-    store.delete("runs/demo/markers/classes/all.json")
+    key = marker.outputs[output].key
+    right = store.get(key)
+    store.put(key, b"{}") if how == "changed" else store.delete(key)
+    for stage in ("classes", "reliable", "index", "cluster"):
+        for waiting in run.pipeline.units(stage):
+            if waiting != unit:
+                run.markers.remove(waiting)
+    toy.refuse = {}
+    drain(store, make_plan(), toy, tmp_path / "scratch")
+    assert toy.calls.count(unit.name) == 2
+    assert store.get(key) == right
+    assert OpenRun(store, make_plan()).markers.answered(Unit("classes", ("all",)))
+    assert list(OpenRun(store, make_plan()).markers.due_now()) == []
+
+
+def test_what_is_damaged_again_and_again_is_reported(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    toy.refuse = {"classes all": "stop here"}
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    cluster = Unit("cluster", ("t00000",))
+    marker = run.markers.get(cluster)
+    assert marker is not None
+    run.markers.remove(Unit("classes", ("all",)))
     toy.refuse = {}
     worker = Worker(store, tmp_path / "scratch", services=toy.services())
-    with pytest.raises(ArtifactError, match="corrupt"):
+    for _ in range(3):
+        store.put(marker.outputs["out.json"].key, b"{}")
+        assert worker.process(encode("demo", Unit("classes", ("all",)))).outcome == "repaired"
+        worker.process(encode("demo", cluster))
+        worker = Worker(store, tmp_path / "scratch", services=toy.services())
+    store.put(marker.outputs["out.json"].key, b"{}")
+    with pytest.raises(ArtifactError, match=r"out.json, written by cluster t00000.*4th time: check the store's disks"):
         worker.process(encode("demo", Unit("classes", ("all",))))
+
+
+def test_an_unreadable_marker_is_written_again(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    cluster = Unit("cluster", ("t00000",))
+    store.put(run.markers.key(cluster), b"{not json")
+    run.markers.remove(Unit("classes", ("all",)))
+    drain(store, make_plan(), toy, tmp_path / "scratch")
+    assert OpenRun(store, make_plan()).markers.get(cluster) is not None
+    assert OpenRun(store, make_plan()).markers.answered(Unit("classes", ("all",)))
 
 
 def test_a_handler_sees_only_what_its_row_declares(store: LocalStore, toy: Toy, tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""A run as a worker sees it: its plan, its pipeline over what the searches chose, and its markers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from landseries.artifacts.documents import digest_of
+from landseries.errors import ArtifactError
+from landseries.markers import Damaged, Marker, Markers, Output
+from landseries.pipeline import Pipeline, Unit
+from landseries.plan import RunPlan
+from landseries.stores.base import Store
+
+#: Searches whose choices a worker remembers.
+_REMEMBERED: Final = 256
+
+
+class StoredChoices:
+    """What a run's searches chose, read from their artifacts once and remembered."""
+
+    def __init__(self, store: Store, run_id: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._known: dict[tuple[str, str], Mapping[str, Sequence[str]]] = {}
+
+    def chosen(self, granule: str, year: str) -> Mapping[str, Sequence[str]] | None:
+        """See `landseries.pipeline.Choices`.
+
+        Raises:
+            Damaged: the stored choice cannot be used.
+        """
+        known = self._known.get((granule, year))
+        if known is None:
+            content = self._store.get(f"runs/{self._run_id}/markers/search/{granule}/{year}.json")
+            if content is None:
+                return None
+            if len(self._known) >= _REMEMBERED:
+                del self._known[next(iter(self._known))]
+            marker = Marker.model_validate_json(content)
+            known = {}
+            if marker.status == "done":
+                known = self._read(Unit("search", (granule, year)), marker.outputs["chosen.json"])
+            self._known[(granule, year)] = known
+        return known
+
+    def _read(self, unit: Unit, output: Output) -> Mapping[str, Sequence[str]]:
+        try:
+            stored = self._store.get(output.key)
+        except ArtifactError:
+            stored = b""
+        if stored is None:
+            raise Damaged(unit, output.key, "is missing")
+        if digest_of(stored) != output.digest:
+            raise Damaged(unit, output.key, "is corrupt")
+        found: Mapping[str, Sequence[str]] = json.loads(stored)
+        return found
+
+
+class OpenRun:
+    """A run as a worker sees it: its plan, its pipeline and its markers."""
+
+    def __init__(self, store: Store, plan: RunPlan) -> None:
+        self.plan = plan
+        self.pipeline = Pipeline(plan.extent, StoredChoices(store, plan.run_id))
+        self.markers = Markers(store, plan.run_id, self.pipeline)
