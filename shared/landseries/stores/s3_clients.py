@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import threading
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -40,6 +41,7 @@ class S3Clients:
         self._connection = connection
         self._authorities = _authorities(connection)
         self._pid = os.getpid()
+        self._making = threading.Lock()
         self._minio: Minio | None = None
         self._boto: Any = None
 
@@ -47,20 +49,23 @@ class S3Clients:
     def minio(self) -> Minio:
         """The client for objects."""
         self._forget_inherited()
-        if self._minio is None:
-            self._minio = _make_minio(self._connection, self._authorities)
-        return self._minio
+        with self._making:
+            if self._minio is None:
+                self._minio = _make_minio(self._connection, self._authorities)
+            return self._minio
 
     @property
     def boto(self) -> Any:
         """The client for conditional writes (a boto3 client of the service `s3`)."""
         self._forget_inherited()
-        if self._boto is None:
-            self._boto = _make_boto(self._connection, self._authorities)
-        return self._boto
+        with self._making:
+            if self._boto is None:
+                self._boto = _make_boto(self._connection, self._authorities)
+            return self._boto
 
     def _forget_inherited(self) -> None:
         if self._pid != os.getpid():
+            self._making = threading.Lock()
             self._pid, self._minio, self._boto = os.getpid(), None, None
 
 
