@@ -29,6 +29,7 @@ from landseries.settings.mapper import MapperSettings
 from landseries.settings.pseudolabeler import PseudolabelerSettings
 from landseries.settings.sampler import SamplerSettings
 from landseries.settings.sources import CubeSource, SafeSource, Source
+from landseries.settings.storage import StorageSettings
 from landseries.settings.trainer import TrainerSettings
 
 Year = Annotated[int, Field(ge=2015, le=2100)]
@@ -148,6 +149,7 @@ class RunConfig(Settings):
     trainer: TrainerSettings = TrainerSettings()
     mapper: MapperSettings = MapperSettings()
     assessor: AssessorSettings = AssessorSettings()
+    storage: StorageSettings = StorageSettings()
 
     @field_validator("years")
     @classmethod
@@ -195,7 +197,7 @@ class RunConfig(Settings):
         start = date.fromisoformat(f"{year}-{self.period_start}")
         if start > reference:
             start = date.fromisoformat(f"{year - 1}-{self.period_start}")
-        return Period(start=start, end=_same_day_next_year(start) - timedelta(days=1))
+        return Period(start=start, end=start.replace(year=start.year + 1) - timedelta(days=1))
 
 
 class Period(BaseModel, frozen=True):
@@ -343,7 +345,3 @@ def _read_area(area: Area | None, base: Path, where: str) -> BaseGeometry | None
     if merged is None or merged.is_empty or merged.area == 0:
         raise ConfigError(f"{where}: area.geojson: {path} holds no polygon with an area")
     return merged
-
-
-def _same_day_next_year(day: date) -> date:
-    return day.replace(year=day.year + 1)

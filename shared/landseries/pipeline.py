@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 #: The only region of a run so far; the key is there so that large areas can have a model per eco-region.
 REGION: Final = "all"
@@ -24,6 +24,11 @@ COUNTS: Final = "clear_views.tif"
 COMPOSITE: Final = "composite.tif"
 #: Output of the train stage: the networks of one model.
 WEIGHTS: Final = "weights.safetensors"
+
+
+#: How long a stage's artifacts stay: for good, or until every unit of the run that reads them has been answered.
+Keep = Literal["always", "until consumed"]
+_CONSUMED: Final[Keep] = "until consumed"
 
 
 class Bind(Enum):
@@ -70,6 +75,7 @@ class Stage:
         long: whether a unit may take longer than a broker waits for an acknowledgement.
         numerics: whether the result depends on the numerics profile.
         rendering: whether it reads the state of the run itself, and so is outside the identity promise.
+        keep: how long `landseries gc` leaves its artifacts in the store, where the run's settings do not say otherwise.
     """
 
     name: str
@@ -82,6 +88,7 @@ class Stage:
     long: bool = False
     numerics: bool = False
     rendering: bool = False
+    keep: Keep = "always"
 
 
 def _need(stage: str, *outputs: str, tolerant: bool = False, **bind: Bind) -> Need:
@@ -104,6 +111,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
         # acquisition's choice changes nothing.
         (_need("search", "{acquisition}.json", granule=_S, year=_S),),
         *("fetcher.fetch", ("features",)),
+        keep=_CONSUMED,
     ),
     Stage(
         *("index", "indexer", ("tile", "year")),
@@ -112,11 +120,13 @@ _ROWS: Final[tuple[Stage, ...]] = (
             _need("fetch", "{tile}.tif", granule=_H, year=_S, acquisition=_C, tolerant=True),
         ),
         *("indexer.index", ("periods", "features", "training_year")),
+        keep=_CONSUMED,
     ),
     Stage(
         *("cluster", "clusterer", ("tile",)),
         (_need("index", INDICES, COUNTS, tile=_S, year=_T), _need("reference", tile=_S)),
         *("clusterer.cluster", ("legend", "seed", "features")),
+        keep=_CONSUMED,
     ),
     Stage(
         *("classes", "clusterer", ("region",)),
@@ -143,6 +153,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
         *("pseudolabel", "pseudolabeler", ("tile", "year")),
         (_need("forest", region=_E), _need("index", SERIES, COUNTS, tile=_S, year=_S)),
         *("pseudolabeler.pseudolabel", ("legend", "features")),
+        keep=_CONSUMED,
     ),
     Stage(
         *("sample", "sampler", ("tile",)),
@@ -151,6 +162,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
             _need("index", SERIES, tile=_S, year=_E, tolerant=True),
         ),
         *("sampler.sample", ("seed", "blocks", "area", "features", "years")),
+        keep=_CONSUMED,
     ),
     Stage(
         *("dataset", "sampler", ("region",)),
@@ -170,6 +182,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
         *("mapper.map", ("legend", "features", "years", "area")),
         long=True,
         numerics=True,
+        keep=_CONSUMED,
     ),
     Stage(
         *("compare", "assessor", ("tile",)),
