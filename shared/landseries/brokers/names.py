@@ -44,9 +44,14 @@ def nearest_delay(delay_s: float) -> int:
 
 
 def stages_after(service: str) -> tuple[str, ...]:
-    """Stages that can become due when a unit of a service is answered: all that its workers need to publish."""
+    """Stages whose messages a service's workers publish.
+
+    Those that can become due when one of its units is answered, and those that its units read from: what is found
+    damaged is written again.
+    """
     own = stages_of(service)
-    return tuple(row.name for row in STAGES.values() if any(need.stage in own for need in row.needs))
+    read = {need.stage for stage in own for need in STAGES[stage].needs}
+    return tuple(row.name for row in STAGES.values() if row.name in read or any(n.stage in own for n in row.needs))
 
 
 def is_long(service: str) -> bool:
