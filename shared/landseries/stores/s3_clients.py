@@ -139,7 +139,7 @@ def _make_boto(connection: StoreConnection, authorities: str | None) -> Any:
         proxies={},
         **({"signature_version": UNSIGNED} if access_key is None else {}),
     )
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "s3",
         endpoint_url=connection.url,
         region_name=connection.region,
@@ -148,3 +148,10 @@ def _make_boto(connection: StoreConnection, authorities: str | None) -> Any:
         verify=authorities,
         config=config,
     )
+    client.meta.events.register("before-call.s3", _follow_no_redirect)
+    return client
+
+
+def _follow_no_redirect(context: dict[str, Any], **_: Any) -> None:
+    # boto3 answers a redirect by asking for the bucket's region, again and again where that is redirected as well.
+    context.setdefault("s3_redirect", {})["redirected"] = True

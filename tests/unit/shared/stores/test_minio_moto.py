@@ -4,11 +4,9 @@ What only the real service does (TLS, full disks, restarts) is in tests/integrat
 """
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
 from landseries.connections import StoreConnection
@@ -16,19 +14,10 @@ from landseries.stores.minio import MinioStore
 from tests.unit.shared.stores.behaviour import StoreBehaviour
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def store(service: str, tmp_path: Path) -> MinioStore:
+def store(s3_service: str, tmp_path: Path) -> MinioStore:
     connection = StoreConnection(
-        url=service,
+        url=s3_service,
         bucket=f"b-{uuid.uuid4().hex}",
         access_key=SecretStr("key"),
         secret_key=SecretStr("secret"),
