@@ -6,7 +6,6 @@ the middle of a unit: when the run is killed, its workers go with it.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import queue
@@ -16,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from landseries.errors import LandseriesError, StoreFull
-from landseries.messages import BadMessage, Message
+from landseries.failures import sort_failure
+from landseries.messages import Message
 from landseries.service import load_service
 from landseries.stores.local import LocalStore
 from landseries.worker import StageVersionMismatch, Worker
@@ -60,33 +59,12 @@ def _answer(worker: Worker, line: str) -> dict[str, Any]:
 def _do(worker: Worker, message: Message, threads: int) -> dict[str, Any]:
     try:
         due = worker.process(message, threads).due
-    except BadMessage as error:
-        return {"dead": str(error)}
-    except StageVersionMismatch as error:
-        return {"dead": str(error)}
-    except StoreFull as error:
-        return {"full": str(error)}
-    except LandseriesError as error:
-        return {"retry": str(error)}
-    except MemoryError:
-        return {"retry": "out of memory; use fewer --jobs or a smaller grid.tile_size_px"}
     except Exception as error:
-        # Whatever a handler or a library under it raises must not take the run down: the unit is tried again and then
-        # put aside with its reason, and the rest goes on.
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return {"full": f"{worker.scratch}: the disk is full; free some space and start the run again"}
-        where = _innermost(error)
-        return {"retry": f"{type(error).__name__}: {error} ({where})"}
+        failure = sort_failure(error)
+        # Versions do not change while this run lasts.
+        kind = "dead" if isinstance(error, StageVersionMismatch) else failure.kind
+        return {kind if kind in ("dead", "full") else "retry": failure.reason}
     return {"due": [entry.model_dump(mode="json") for entry in due]}
-
-
-def _innermost(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "no traceback"
-    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 
 def _read_requests(requests: queue.SimpleQueue[str]) -> None:

@@ -185,17 +185,7 @@ class _WorkerProcess:
         self._workdir = workdir
         self._note = note
         self._process: subprocess.Popen[str] | None = None
-        self._environment = dict(os.environ)
-        numerics.apply(plan.numerics, self._environment)
-        self._environment |= {
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "MKL_NUM_THREADS": "1",
-            "NUMBA_NUM_THREADS": str(os.cpu_count() or 1),
-            "GDAL_CACHEMAX": "64",
-            "MALLOC_ARENA_MAX": "2",
-            "PYTHONHASHSEED": "0",
-        }
+        self._environment = os.environ | numerics.process_environment(plan.numerics)
 
     def ask(self, message: Message, threads: int) -> dict[str, Any]:
         """Hand over a message and wait for the answer; a worker that dies over it asks for another try."""
@@ -226,7 +216,7 @@ class _WorkerProcess:
     def _start(self) -> subprocess.Popen[str]:
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "landseries", "worker", *SERVICES, "--workdir", str(self._workdir)],
+                [sys.executable, "-m", "landseries", "child", *SERVICES, "--workdir", str(self._workdir)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

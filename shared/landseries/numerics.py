@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -70,13 +69,33 @@ def processor_capability() -> Capability:
     return "avx2" if {"avx2", "fma"} <= found else "default"
 
 
-def apply(profile: NumericsProfile, environment: MutableMapping[str, str] | None = None) -> None:
-    """Set the profile for a process; must come before NumPy, PyTorch or MKL load to bind all of them."""
-    target = os.environ if environment is None else environment
+def process_environment(profile: NumericsProfile) -> dict[str, str]:
+    """The environment variables of a process that works under a profile; they bind only what loads afterwards."""
     aten, onednn, mkl = _CAPS[profile.capability]
-    target["ATEN_CPU_CAPABILITY"] = aten
-    target["ONEDNN_MAX_CPU_ISA"] = onednn
-    target["MKL_CBWR"] = mkl
-    target["MKL_DYNAMIC"] = "FALSE"
-    target["OMP_DYNAMIC"] = "FALSE"
-    target["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    return {
+        "ATEN_CPU_CAPABILITY": aten,
+        "ONEDNN_MAX_CPU_ISA": onednn,
+        "MKL_CBWR": mkl,
+        "MKL_DYNAMIC": "FALSE",
+        "OMP_DYNAMIC": "FALSE",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        # One thread each: handlers spread their work themselves, in ways that change no byte.
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "NUMBA_NUM_THREADS": str(os.cpu_count() or 1),
+        "GDAL_CACHEMAX": "64",
+        "MALLOC_ARENA_MAX": "2",
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def is_applied(profile: NumericsProfile) -> bool:
+    """Whether this process was started under a profile's environment."""
+    return all(os.environ.get(name) == value for name, value in process_environment(profile).items())
+
+
+def is_supported(profile: NumericsProfile) -> bool:
+    """Whether this machine's processor can work under a profile."""
+    order = list(_CAPS)
+    return order.index(profile.capability) <= order.index(processor_capability())

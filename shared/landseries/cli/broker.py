@@ -1,0 +1,170 @@
+"""Commands over the broker: `landseries topology apply | show | definitions` and `landseries dead ...`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from landseries.cli.console import out, say
+from landseries.errors import ConfigError
+
+if TYPE_CHECKING:
+    from landseries.brokers.deadletters import Outcome, Selection
+
+topology = typer.Typer(
+    no_args_is_help=True, help="Queues, exchanges, policies and users at the broker: made here only."
+)
+dead = typer.Typer(no_args_is_help=True, help="Messages that were put aside, with their reasons.")
+
+Passwords = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with a file per user (landseries-fetcher, ..., landseries-operator) that holds its password"
+    ),
+]
+
+
+@topology.command("apply")
+def apply_topology(passwords: Passwords = None) -> None:
+    """Make the broker as landseries needs it, and say what was changed; done twice it changes nothing.
+
+    Needs LANDSERIES_BROKER_MANAGEMENT_URL and a user who may set policies (with --passwords: an administrator).
+    """
+    from landseries.brokers.rights import read_passwords
+    from landseries.brokers.topology import apply
+    from landseries.connections import broker_connection
+
+    changes = apply(broker_connection(), passwords=read_passwords(passwords) if passwords else None)
+    for change in changes:
+        say(str(change))
+    say(f"{len(changes)} changes" if changes else "nothing to change")
+
+
+@topology.command("show")
+def show_topology(passwords: Passwords = None) -> None:
+    """Say what differs at the broker from what landseries needs; exit status 1 where something does."""
+    from landseries.brokers.rights import read_passwords
+    from landseries.brokers.topology import compare
+    from landseries.connections import broker_connection
+
+    changes = compare(broker_connection(), passwords=read_passwords(passwords) if passwords else None)
+    for change in changes:
+        say(str(change))
+    if changes:
+        raise typer.Exit(1)
+    say("everything is there")
+
+
+@topology.command("definitions")
+def print_definitions(
+    vhost: Annotated[str, typer.Option(help="Virtual host")] = "/",
+    version: Annotated[str, typer.Option(help="Version of the broker that will read them")] = "4.0",
+    passwords: Passwords = None,
+) -> None:
+    """Print the topology as RabbitMQ definitions (JSON), for clusters that load them at their start."""
+    from landseries.brokers.rights import read_passwords
+    from landseries.brokers.topology import definitions
+
+    try:
+        numbers = tuple(int(part) for part in version.split("."))
+    except ValueError:
+        raise ConfigError(f"--version {version}: write numbers such as 3.10 or 4.0") from None
+    found = definitions(read_passwords(passwords) if passwords else None, vhost=vhost, version=numbers)
+    typer.echo(json.dumps(found, indent=2, sort_keys=True))
+
+
+Service = Annotated[list[str] | None, typer.Option(help="Only this service's; may be repeated")]
+Run = Annotated[str | None, typer.Option(help="Only this run's")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Message ids as `dead list` shows them", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="All of them")]
+
+
+@dead.command("list")
+def list_dead(service: Service = None, run: Run = None) -> None:
+    """List messages that were put aside, with their reasons."""
+    from landseries.brokers.deadletters import DeadLetters
+    from landseries.connections import broker_connection
+
+    with DeadLetters(broker_connection()) as dead_letters:
+        letters = dead_letters.find(_selection(service, run, None))
+    table = Table(box=None)
+    for heading in ("id", "service", "run", "unit", "when (UTC)", "attempts", "reason"):
+        table.add_column(heading, overflow="fold")
+    for letter in letters:
+        when = "" if letter.when is None else f"{letter.when:%Y-%m-%d %H:%M:%S}"
+        what = letter.unit or letter.message.type
+        cells = (letter.message.message_id, letter.service, letter.run_id or "", what, when, str(letter.attempts))
+        table.add_row(*map(escape, (*cells, letter.reason)))
+    out.print(table)
+    say(f"{len(letters)} dead letters")
+
+
+@dead.command("show")
+def show_dead(message_id: Annotated[str, typer.Argument(show_default=False)], service: Service = None) -> None:
+    """Show all that is known of a message that was put aside."""
+    from landseries.brokers.deadletters import DeadLetters
+    from landseries.connections import broker_connection
+
+    with DeadLetters(broker_connection()) as dead_letters:
+        letters = dead_letters.find(_selection(service, None, [message_id]))
+    if not letters:
+        raise ConfigError(f"there is no dead letter {message_id}; `landseries dead list` shows them")
+    for letter in letters:
+        message = letter.message
+        say(f"id          {message.message_id}\ntype        {message.type}\nservice     {letter.service}")
+        say(f"run         {letter.run_id or 'unreadable'}\nunit        {letter.unit or 'unreadable'}")
+        say(f"when        {letter.when or 'unknown'}\nattempts    {letter.attempts}\nreason      {letter.reason}")
+        say(f"traceparent {message.traceparent}\nbody        {message.body.decode(errors='backslashreplace')}")
+        if letter.original_bytes is not None:
+            say(f"            (cut: it had {letter.original_bytes} bytes)")
+
+
+@dead.command("redrive")
+def redrive_dead(ids: Ids = None, everything: All = False, service: Service = None, run: Run = None) -> None:
+    """Publish messages that were put aside again, as a first attempt; those that no service can read stay."""
+    from landseries.brokers.deadletters import DeadLetters
+    from landseries.connections import broker_connection
+
+    _need_a_choice(ids, everything)
+    with DeadLetters(broker_connection()) as dead_letters:
+        outcomes = dead_letters.redrive(_selection(service, run, ids))
+    _tell(outcomes)
+
+
+@dead.command("drop")
+def drop_dead(ids: Ids = None, everything: All = False, service: Service = None, run: Run = None) -> None:
+    """Forget messages that were put aside; a sweep of their run derives again what is still due."""
+    from landseries.brokers.deadletters import DeadLetters
+    from landseries.connections import broker_connection
+
+    _need_a_choice(ids, everything)
+    with DeadLetters(broker_connection()) as dead_letters:
+        outcomes = dead_letters.drop(_selection(service, run, ids))
+    _tell(outcomes)
+
+
+def _tell(outcomes: list[Outcome]) -> None:
+    for outcome in outcomes:
+        what = outcome.letter.unit or outcome.letter.message.type
+        if outcome.detail:
+            say(f"{outcome.done} {outcome.letter.message.message_id} {what}: {outcome.detail}")
+    counts = Counter(outcome.done for outcome in outcomes)
+    say(", ".join(f"{count} {done}" for done, count in sorted(counts.items())) or "no dead letter fits")
+
+
+def _selection(service: list[str] | None, run: str | None, ids: list[str] | None) -> Selection:
+    from landseries.brokers.deadletters import Selection
+    from landseries.pipeline import SERVICES
+
+    return Selection(tuple(service) if service else SERVICES, run, ids)
+
+
+def _need_a_choice(ids: list[str] | None, everything: bool) -> None:
+    if bool(ids) == everything:
+        raise ConfigError("say which: message ids, or --all (with --service or --run to narrow it)")

@@ -1,0 +1,142 @@
+"""Commands that do units of work: `landseries worker`, and the worker processes of `landseries run`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from landseries.cli.console import Workdir
+from landseries.errors import ConfigError, LandseriesError
+
+_PROFILE: Final = "LANDSERIES_PROFILE"
+Services = Annotated[list[str], typer.Argument(help="Services whose units to do", show_default=False)]
+
+
+def worker(
+    services: Services,
+    exit_when_idle: Annotated[bool, typer.Option("--exit-when-idle", help="End once the queue is empty")] = False,
+    max_messages: Annotated[int | None, typer.Option(min=1, help="End after so many messages")] = None,
+    scratch: Annotated[Path | None, typer.Option(help="Folder for unfinished files", show_default="temporary")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of one unit; results do not depend on it", show_default="cores")
+    ] = None,
+    grace_s: Annotated[float, typer.Option(min=0, help="Seconds that a unit may go on after SIGTERM")] = 25.0,
+    lease_s: Annotated[
+        float, typer.Option(min=1, help="A long unit's owner silent for so long is gone; the same for all workers")
+    ] = 60.0,
+    health: Annotated[
+        str | None,
+        typer.Option(
+            envvar="LANDSERIES_HEALTH", help="HOST:PORT for /healthz, /readyz and /metrics", show_default="none"
+        ),
+    ] = None,
+    log_json: Annotated[
+        bool | None, typer.Option("--log-json/--log-text", help="Form of the logs", show_default="text on a terminal")
+    ] = None,
+) -> None:
+    """Take messages from the broker and do units of work until told to stop (SIGTERM finishes or hands back the unit).
+
+    The broker and the store are those that LANDSERIES_BROKER_... and LANDSERIES_STORE_... name; `landseries doctor`
+    checks them. Exit status: 0 ended as asked, 1 broke down, 2 wrong configuration.
+    """
+    from landseries.pipeline import SERVICES
+
+    _check_services(services)
+    from landseries import numerics
+    from landseries.connections import broker_connection, store_connection
+
+    broker_at, store_at = broker_connection(), store_connection()
+    profile = _wanted_profile()
+    if not numerics.is_applied(profile):
+        _start_anew(profile)
+    from landseries.brokers.rabbitmq import RabbitBroker
+    from landseries.health import HealthServer
+    from landseries.logs import configure, logger
+    from landseries.metrics import WorkerMetrics
+    from landseries.service import load_service
+    from landseries.serving import ServiceLoop, Serving
+    from landseries.stores import open_store
+
+    assert SERVICES
+    configure(log_json, service=",".join(services))
+    for name in services:
+        load_service(name)
+    with tempfile.TemporaryDirectory(prefix="landseries-") as temporary:
+        folder = scratch or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        store = open_store(store_at, folder / "fetched")
+        serving = Serving(
+            services=tuple(services),
+            scratch=folder,
+            threads=threads or len(os.sched_getaffinity(0)),
+            owner=f"{'+'.join(services)}@{socket.gethostname()}:{os.getpid()}",
+            exit_when_idle=exit_when_idle,
+            max_messages=max_messages,
+            grace_s=grace_s,
+            lease_s=lease_s,
+        )
+        metrics = WorkerMetrics(",".join(services))
+        with RabbitBroker(broker_at) as broker:
+            loop = ServiceLoop(store, broker, serving, metrics)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: loop.stop())
+            server = HealthServer(health, loop.unwell, loop.unready, metrics.registry) if health else None
+            if server is not None:
+                server.start()
+            logger(__name__).info("serving", threads=serving.threads, profile=profile.model_dump(mode="json"))
+            ending = loop.run()
+            logger(__name__).info("ended", ending=ending)
+        if server is not None:
+            server.stop()
+        if ending == "handed back":
+            os._exit(0)  # a thread is still at the unit, perhaps deep in a library
+    if loop.profile is not None:
+        _start_anew(loop.profile)
+    if ending == "broken":
+        raise typer.Exit(1)
+
+
+def child(services: Services, workdir: Workdir = Path("work")) -> None:
+    """Messages come as JSON lines on standard input, answers go to standard output: how `landseries run` works."""
+    from landseries.child import serve
+
+    _check_services(services)
+    serve(services, workdir)
+
+
+def _check_services(services: list[str]) -> None:
+    from landseries.pipeline import SERVICES
+
+    unknown = [name for name in services if name not in SERVICES]
+    if unknown:
+        raise ConfigError(f"there is no service {', '.join(unknown)}; services are {', '.join(SERVICES)}")
+
+
+def _wanted_profile() -> Any:
+    from landseries import numerics
+
+    given = os.environ.get(_PROFILE)
+    if given is None:
+        return numerics.settle("cpu", "auto", 1)
+    try:
+        return numerics.NumericsProfile.model_validate(json.loads(given))
+    except ValueError as error:
+        raise LandseriesError(f"{_PROFILE}: is no numerics profile ({error}); leave it unset") from None
+
+
+def _start_anew(profile: Any) -> None:
+    """Replace this process by one under a numerics profile, which binds numeric libraries only as they load."""
+    from landseries import numerics
+
+    environment = os.environ | numerics.process_environment(profile) | {_PROFILE: profile.model_dump_json()}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, "-m", "landseries", *sys.argv[1:]], environment)

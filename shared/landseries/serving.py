@@ -1,0 +1,259 @@
+"""The distributed worker: takes messages from a broker until it is told to stop, one unit at a time.
+
+Three kinds of threads: the caller's supervises and hears signals; one works; the broker's keeps the connection. So a
+unit of hours neither loses the heartbeat nor delays the answer to SIGTERM.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from landseries.brokers.base import Delivery
+from landseries.brokers.rabbitmq import RabbitBroker
+from landseries.errors import BrokerError, BrokerUnavailable, StoreError
+from landseries.failures import Failure, sort_failure
+from landseries.gates import CancelledRuns, OtherProfile, SpaceBudget, own_profile
+from landseries.leases import LEASE_S, Leases
+from landseries.logs import bind_unit, logger
+from landseries.messages import BadMessage, decode
+from landseries.metrics import Outcome, WorkerMetrics
+from landseries.numerics import NumericsProfile
+from landseries.stores.base import Store
+from landseries.worker import Worker
+
+Ending = Literal["stopped", "idle", "limit", "handed back", "restart", "broken"]
+
+#: How long no message must come before an idle worker goes, where it should.
+IDLE_S: Final = 3.0
+_POLL_S: Final = 0.5
+#: Delays of messages that wait: for the store, for space in it, for another owner or machine.
+_AWAY_S: Final = 5.0
+_FULL_S: Final = 120.0
+_WAIT_S: Final = 30.0
+#: A key that need not exist: whether the store answers is the question.
+_PROBE: Final = "plans/probe.json"
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How a worker serves.
+
+    Attributes:
+        services: whose queues it takes messages from.
+        scratch: folder for unfinished files.
+        threads: threads that handlers should use.
+        owner: the worker's name in leases.
+        exit_when_idle: whether it ends once no message has come for `IDLE_S`.
+        max_messages: after how many messages it ends; None for never.
+        grace_s: how long a unit in hand may go on after the worker was told to stop.
+        lease_s: see `landseries.leases`.
+    """
+
+    services: tuple[str, ...]
+    scratch: Path
+    threads: int
+    owner: str
+    exit_when_idle: bool = False
+    max_messages: int | None = None
+    grace_s: float = 25.0
+    lease_s: float = LEASE_S
+
+
+class ServiceLoop:
+    """One worker's life.
+
+    Attributes:
+        profile: the numerics profile that a unit asked for, where the ending is `restart`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        broker: RabbitBroker,
+        serving: Serving,
+        metrics: WorkerMetrics,
+        worker: Callable[..., Worker] = Worker,
+    ) -> None:
+        """Make it; `worker` makes the worker, for tests that bring services of their own."""
+        self._store = store
+        self._broker = broker
+        self._serving = serving
+        self._metrics = metrics
+        self._log = logger(__name__)
+        self._leases = Leases(store, serving.owner, lease_s=serving.lease_s)
+        self._worker = worker(
+            store,
+            serving.scratch,
+            threads=serving.threads,
+            notify=lambda text: self._log.info("progress", text=text),
+            leases=self._leases,
+            gates=(CancelledRuns(store), SpaceBudget(store), own_profile),
+        )
+        self._stop = threading.Event()
+        self._in_hand: Delivery | None = None
+        self._ending: Ending = "stopped"
+        self._trouble: str | None = None
+        self._seen = time.monotonic()
+        self.profile: NumericsProfile | None = None
+
+    def stop(self) -> None:
+        """Take no further message; safe to call from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> Ending:
+        """Serve until told to stop, or until nothing is left to do where that should end it.
+
+        Returns:
+            How it ended. After `handed back` a thread is still at the unit: the process must end without waiting.
+        """
+        work = threading.Thread(target=self._work, name="work", daemon=True)
+        work.start()
+        while work.is_alive() and not self._stop.is_set():
+            work.join(_POLL_S)
+            self._seen = time.monotonic()
+            self._tell_state()
+        work.join(self._serving.grace_s)
+        if not work.is_alive():
+            return self._ending
+        delivery = self._in_hand
+        self._log.warning("handing back the unit in hand", grace_s=self._serving.grace_s)
+        self._leases.give_back_all()
+        if delivery is not None:
+            delivery.hand_back()
+        return "handed back"
+
+    def unwell(self) -> str | None:
+        """Why the process should be restarted; None while it lives."""
+        silent = time.monotonic() - self._seen
+        return f"the worker's supervisor has not moved for {silent:.0f} s" if silent > 60 else None
+
+    def unready(self) -> str | None:
+        """Why no work should be expected of this worker now; None while it is ready."""
+        state = self._broker.state
+        if state.status == "blocked":
+            return "the broker accepts no messages at the moment: its memory or disk is short"
+        return self._trouble if state.status == "connected" else f"no connection to the broker: {state.error}"
+
+    def _work(self) -> None:
+        try:
+            self._ending = self._serve()
+        except BrokerError as error:
+            self._log.error("the broker refuses this worker", error=str(error))
+            self._trouble = str(error)
+            self._ending = "broken"
+        except Exception:
+            # A mistake of ours: better a restarted process than one that looks alive and does nothing.
+            self._log.exception("the worker broke down")
+            self._ending = "broken"
+
+    def _serve(self) -> Ending:
+        done, idle_since = 0, time.monotonic()
+        while not self._stop.is_set():
+            delivery = self._broker.receive(self._serving.services, _POLL_S)
+            if delivery is None:
+                if self._broker.state.status != "connected":
+                    idle_since = time.monotonic()
+                if self._serving.exit_when_idle and time.monotonic() - idle_since > IDLE_S:
+                    return "idle"
+                continue
+            self._in_hand = delivery
+            if self._stop.is_set():
+                delivery.hand_back()
+                return "stopped"
+            self._do(delivery)
+            self._in_hand = None
+            if self.profile is not None:
+                return "restart"
+            done += 1
+            if self._serving.max_messages is not None and done >= self._serving.max_messages:
+                return "limit"
+            idle_since = time.monotonic()
+        return "stopped"
+
+    def _do(self, delivery: Delivery) -> None:
+        """One message's whole way."""
+        message = delivery.message
+        try:
+            run_id, unit = decode(message)
+        except BadMessage as error:
+            self._log.error("put aside", reason=str(error))
+            self._metrics.unit_started(message.stage, delivery.waited_s)
+            delivery.dead(str(error))
+            self._metrics.unit_ended(message.stage, "dead", 0.0)
+            return
+        with bind_unit(run_id, unit, message.traceparent):
+            self._metrics.unit_started(unit.stage, delivery.waited_s)
+            started = time.monotonic()
+            try:
+                outcome = self._process(delivery)
+            except BrokerError as error:
+                # It could be neither settled nor put off, and is back in its queue.
+                self._log.error("the broker refuses what this worker sends", error=str(error))
+                self._trouble = str(error)
+                outcome = "handed_back"
+            seconds = time.monotonic() - started
+            self._metrics.unit_ended(unit.stage, outcome, seconds)
+            if outcome != "skipped":
+                self._log.info(outcome, seconds=round(seconds, 3), attempt=message.attempt)
+
+    def _process(self, delivery: Delivery) -> Outcome:
+        try:
+            processed = self._worker.process(delivery.message)
+            self._broker.publish(processed.due)
+        except BrokerUnavailable:
+            return "handed_back"  # the broker has the message, and delivers it again
+        except BrokerError as error:
+            # Not the unit's fault: its marker is there, and what became due is derived again with the next delivery.
+            self._log.error("what became due cannot be published", error=str(error))
+            self._trouble = str(error)
+            delivery.later(_WAIT_S)
+            return "later"
+        except Exception as error:
+            return self._failed(delivery, error, sort_failure(error))
+        delivery.ack()
+        self._trouble = None
+        return processed.outcome
+
+    def _failed(self, delivery: Delivery, error: Exception, failure: Failure) -> Outcome:
+        if failure.kind == "drop":
+            delivery.ack()
+            return "skipped"
+        if failure.kind == "restart" and isinstance(error, OtherProfile):
+            self.profile = error.profile
+            delivery.hand_back()
+            return "handed_back"
+        self._log.warning("not done", kind=failure.kind, reason=failure.reason, attempt=delivery.message.attempt)
+        if failure.kind == "dead":
+            delivery.dead(failure.reason)
+            return "dead"
+        if failure.kind == "retry":
+            delivery.retry(failure.reason)
+            return "failed"
+        if failure.kind in ("away", "full"):
+            self._trouble = failure.reason
+            delivery.later(_AWAY_S if failure.kind == "away" else _FULL_S)
+            self._await_store()
+            return "later"
+        delivery.later(self._serving.lease_s if failure.kind == "later" else _WAIT_S)
+        return "later"
+
+    def _await_store(self) -> None:
+        """Take no message while the store does not answer: each would only be put off."""
+        while not self._stop.is_set():
+            try:
+                self._store.exists(_PROBE)
+            except StoreError as error:
+                self._trouble = str(error)
+                self._stop.wait(_AWAY_S)
+            else:
+                return
+
+    def _tell_state(self) -> None:
+        status = self._broker.state.status
+        self._metrics.broker_state(connected=status in ("connected", "blocked"), blocked=status == "blocked")
+        self._metrics.store_bytes(getattr(self._store, "bytes_in", 0), getattr(self._store, "bytes_out", 0))
