@@ -22,8 +22,6 @@ from landseries.stores.base import Store, StoredObject
 from landseries.usage import StageUsage, group_of
 
 _MANIFEST: Final = "manifest.json"
-#: What a complete run no longer needs of its own objects.
-_OF_UNFINISHED_RUNS: Final = ("leases", "repairs")
 
 NAMED: Final = "named by a run"
 YOUNG: Final = "younger than the grace period"
@@ -145,14 +143,14 @@ class _Collection:
         return marks
 
     def _sweep_runs(self) -> None:
-        """Leases, repairs and checkpoints of complete runs, and all that runs without a plan left."""
+        """Leases and checkpoints of complete runs, and all that runs without a plan left."""
         for prefix, run_at in (("plans/", 1), ("runs/", 1), ("scratch/", 2)):
             for item in self._store.list(prefix):
                 steps = item.key.split("/")
                 run_id = steps[run_at].removesuffix(".json") if len(steps) > run_at else ""
                 if run_id in self._forget:
                     continue  # counted before
-                working = prefix == "scratch/" or (prefix == "runs/" and steps[2:3] and steps[2] in _OF_UNFINISHED_RUNS)
+                working = prefix == "scratch/" or (prefix == "runs/" and steps[2:3] == ["leases"])
                 if self._complete.get(run_id) and working:
                     self._remove(item, FINISHED)
                 elif self._has_plan(run_id):

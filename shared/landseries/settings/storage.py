@@ -18,7 +18,7 @@ _STAY: Final = {
 
 
 class StorageSettings(Settings):
-    """What stays in the store; it may be changed at any time."""
+    """What stays in the store, and how full it may be; no result depends on it."""
 
     keep: dict[str, Keep] = ours(
         {},

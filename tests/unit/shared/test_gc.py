@@ -1,6 +1,7 @@
 """Garbage collection: what runs need stays, the rest goes, and a run that goes on afterwards gives the same bytes."""
 
 import dataclasses
+import tempfile
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,7 +22,8 @@ from landseries.gc import GarbageReport, collect_garbage
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES
 from landseries.plan import RunPlan, freeze_plan, list_runs
-from landseries.stores.base import StoredObject
+from landseries.stores.base import Store, StoredObject
+from landseries.stores.local import LocalStore
 from landseries.sweeping import due_messages
 from landseries.worker import Worker
 
@@ -43,7 +45,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     return store
 
 
-def work(store: MemoryStore, plan: RunPlan, scratch: Path, units: int | None = None) -> Toy:
+def work(store: Store, plan: RunPlan, scratch: Path, units: int | None = None) -> Toy:
     """Do so many units of a run, or all that are left; who did it is returned."""
     freeze_plan(store, plan)
     toy = Toy()
@@ -71,7 +73,8 @@ def undisturbed() -> dict[str, dict[str, dict[str, str]]]:
     found = {}
     for run_id, changes in CHANGES.items():
         store, plan = MemoryStore(), make_plan(run_id, **changes)
-        work(store, plan, Path("/tmp") / "landseries-gc-reference")
+        with tempfile.TemporaryDirectory() as scratch:
+            work(store, plan, Path(scratch))
         found[run_id] = outputs(store, plan)
     return found
 
@@ -98,6 +101,18 @@ def test_of_a_complete_run_what_readers_are_done_with_goes(store: MemoryStore, t
     assert report.kept.objects == len(store.objects)
     assert sweep(store).removed.objects == 0
     assert work(store, make_plan(), tmp_path).calls == []
+
+
+def test_a_folder_is_collected_as_well(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    work(store, make_plan("one"), tmp_path / "scratch")
+    work(store, make_plan("two", seed=5), tmp_path / "scratch")
+    assert collect_garbage(store, dry_run=False, grace_s=DAY_S).removed.objects == 0
+    report = collect_garbage(store, dry_run=False, grace_s=0.0, forget=["one"])
+    assert {item.key.split("/")[1] for item in store.list("artifacts/")} == set(STAGES) - CONSUMED
+    assert report.kept.size_bytes == sum(item.size_bytes for item in store.list(""))
+    assert collect_garbage(store, dry_run=False, grace_s=0.0, forget=["two"]).kept.objects == 0
+    assert list(store.list("")) == []
 
 
 def test_of_an_unfinished_run_what_will_be_read_stays(store: MemoryStore, tmp_path: Path) -> None:
@@ -256,9 +271,9 @@ def test_leases_checkpoints_and_what_has_no_plan(store: MemoryStore, tmp_path: P
     assert store.exists("runs/lost/leases/train/all/multi-year.json")
     store.now_s += 1
     report = sweep(store)
-    left = {key for key in store.objects if "leases" in key or "scratch" in key or "repairs" in key}
-    assert len(left) == 3
-    assert all("open" in key for key in left)
+    left = {key for key in store.objects if "leases" in key or "scratch" in key}
+    assert left == {"runs/open/leases/train/all/multi-year.json", "scratch/checkpoints/open/train-all/state"}
+    assert store.exists("runs/done/repairs/train/all.json")  # `status` tells of it
     assert not [key for key in store.objects if "lost" in key]
     assert young.stages["scratch"].removed[gc.FINISHED].objects == 1
     assert report.stages["scratch"].removed[gc.WITHOUT_PLAN].objects == 1
