@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pika
 from pika import exceptions
 
+from landseries.brokers.properties import install
 from landseries.connections import BrokerConnection
 from landseries.errors import BrokerError, BrokerUnavailable, ConfigError
 
@@ -32,6 +33,7 @@ def parameters(connection: BrokerConnection, name: str) -> list[pika.ConnectionP
     Raises:
         ConfigError: a certificate or key cannot be read.
     """
+    install()
     credentials = pika.PlainCredentials(connection.user, connection.password.get_secret_value())
     found = []
     for url in connection.urls:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,7 +80,9 @@ class Link:
             self._changed.wait_for(lambda: self._opened_once or self._fatal is not None, patience_s)
             if self._opened_once:
                 return
-            error = self._fatal or BrokerUnavailable(self._state.error or f"{self._connection.url}: no answer")
+            error = self._fatal or BrokerUnavailable(
+                self._state.error or f"{self._connection.url}: no AMQP broker answered within {patience_s:g} s"
+            )
         self.close()
         raise error
 
@@ -130,7 +133,7 @@ class Link:
         """One connection from its first byte to its last; whether it was ever open."""
         loop = IOLoop()
         self._failed = None
-        opened = threading.Event()
+        opened, broken = threading.Event(), False
 
         def up(connection: Any) -> None:
             opened.set()
@@ -142,15 +145,20 @@ class Link:
         try:
             if not self._closing.is_set():
                 loop.start()
-        finally:
-            with self._changed:
-                self._loop = self._pika = None
+        except (
+            Exception
+        ) as error:  # whatever a hostile message makes pika raise: give up the connection, not the thread
+            self._failed = error
+        with self._changed:
+            self._loop = self._pika = None
         failed = self._failed or ConnectionError("the connection was given up")
         for part in self._parts:
             part.lost(failed)
         self._note(failed, opened.is_set())
-        del connection
         loop.close()
+        del connection
+        if broken:
+            gc.collect()  # pika did not close its socket; the broker shall see at once that nobody listens
         return opened.is_set()
 
     def _up(self, connection: Any) -> None:
