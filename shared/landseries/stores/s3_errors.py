@@ -12,6 +12,7 @@ from xml.etree.ElementTree import ParseError
 from botocore.exceptions import BotoCoreError, ClientError
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from landseries.connections import STORE_PREFIX, StoreConnection
 from landseries.errors import StoreError, StoreFull, StoreUnavailable
@@ -62,6 +63,7 @@ _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
 _UNKNOWN_AUTHORITY: Final = frozenset({18, 19, 20, 21})
 _WRONG_HOST: Final = frozenset({62, 64})
+_OTHER_HOST: Final = f"the store's certificate is for another host; use a name that it holds in {STORE_PREFIX}URL"
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,10 @@ def explain(error: BaseException, connection: StoreConnection, doing: str) -> St
     if answer is not None:
         return _explain_answer(answer, connection, where)
     for link in _chain(error):
-        if isinstance(link, ssl.SSLError) and (told := _explain_tls(link)):
+        if told := _explain_tls(link):
             return StoreError(where + told)
-    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
+    # botocore's timeouts are OSErrors as well, but none of the local files'.
+    if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError, BotoCoreError)):
         return StoreError(where + str(error.strerror or error))
     return StoreUnavailable(where + _reason(error))
 
@@ -151,8 +154,10 @@ def _explain_answer(answer: Answer, connection: StoreConnection, where: str) -> 
     return StoreError(f"{where}the store refuses: {told}; is {STORE_PREFIX}URL the address of its S3 service?")
 
 
-def _explain_tls(error: ssl.SSLError) -> str | None:
-    """Why the service is not trusted; None for an interrupted handshake, which may work the next time."""
+def _explain_tls(error: BaseException) -> str | None:
+    """Why the service is not trusted; None for other errors, as an interrupted handshake, which may work next time."""
+    if isinstance(error, CertificateError):
+        return _OTHER_HOST
     if isinstance(error, ssl.SSLCertVerificationError):
         number = error.verify_code
         if number == _EXPIRED:
@@ -162,9 +167,13 @@ def _explain_tls(error: ssl.SSLError) -> str | None:
         if number in _UNKNOWN_AUTHORITY:
             return f"the store's certificate is signed by an unknown authority; name its file in {STORE_PREFIX}CA_FILE"
         if number in _WRONG_HOST or "match" in error.verify_message:
-            return f"the store's certificate is for another host; use a name that it holds in {STORE_PREFIX}URL"
+            return _OTHER_HOST
         return f"the store's certificate cannot be trusted: {error.verify_message} (see {STORE_PREFIX}CA_FILE)"
-    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"):
+    if isinstance(error, ssl.SSLError) and error.reason in (
+        "WRONG_VERSION_NUMBER",
+        "RECORD_LAYER_FAILURE",
+        "HTTP_REQUEST",
+    ):
         return f"the store does not speak TLS at this address; write http:// in {STORE_PREFIX}URL, or another port"
     return None
 
