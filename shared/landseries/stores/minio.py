@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import shutil
@@ -44,6 +45,9 @@ class MinioStore:
     that failed for lack of a connection, of time or of a ready server is tried again for `connection.patience_s`.
 
     May be used by several threads. `bytes_in` and `bytes_out` count the contents put and given.
+
+    A process that is killed while it puts a large object leaves parts of it, which are no object and not listed; MinIO
+    removes them after a day, elsewhere a lifecycle rule for incomplete uploads does.
     """
 
     def __init__(self, connection: StoreConnection, scratch: Path | None = None) -> None:
@@ -120,7 +124,7 @@ class MinioStore:
                 self._scratch.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix="landseries-", dir=self._scratch))
         except OSError as error:
-            raise StoreError(f"{self._scratch}: no scratch file can be made there: {error.strerror}") from error
+            raise _explain_scratch(error, self._scratch or Path(tempfile.gettempdir())) from error
         try:
             path = folder / key.rsplit("/", 1)[-1]
             self._fetch(key, path)
@@ -270,7 +274,7 @@ class MinioStore:
         except (ConnectionError, TimeoutError):
             raise
         except OSError as error:
-            raise StoreFull(f"{path.parent}: the scratch folder cannot be written: {error.strerror}") from error
+            raise _explain_scratch(error, path.parent.parent) from error
         return digest.hexdigest()
 
     @contextmanager
@@ -321,3 +325,11 @@ class MinioStore:
 
 def _opened(content: bytes | Path) -> BinaryIO:
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+
+
+def _explain_scratch(error: OSError, folder: Path) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"{folder}: no space is left for a scratch copy; free some, or choose another scratch folder")
+    return StoreError(
+        f"{folder}: no scratch copy can be written there: {error.strerror}; choose another scratch folder"
+    )

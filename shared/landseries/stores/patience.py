@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from typing import Final, TypeVar
 from landseries.errors import StoreUnavailable
 
 _T = TypeVar("_T")
+_LOG: Final = logging.getLogger(__name__)
+#: Not the shared generator: a handler that seeded it must find it as it was, and forked workers must not pause alike.
+_JITTER: Final = random.SystemRandom()
 
 #: The first pause at most, in seconds; it doubles up to the longest.
 _FIRST_S: Final = 0.1
@@ -45,9 +49,11 @@ class Patience:
                 return action()
             except StoreUnavailable as error:
                 now = self.clock()
-                failed_at = now if failed_at is None else failed_at
+                if failed_at is None:
+                    failed_at = now
+                    _LOG.warning("%s; it is tried again for %.0f s", error, self.seconds)
                 left_s = failed_at + self.seconds - now
                 if left_s <= 0:
                     raise StoreUnavailable(f"{error} ({tries} tries in {now - failed_at:.0f} s)") from error
-            self.sleep(min(left_s, pause_s * random.uniform(0.5, 1)))
+            self.sleep(min(left_s, pause_s * _JITTER.uniform(0.5, 1)))
             pause_s = min(2 * pause_s, _LONGEST_S)

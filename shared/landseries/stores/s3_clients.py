@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import certifi
 import urllib3
 from minio import Minio
+from minio.helpers import check_bucket_name
 
 from landseries.connections import STORE_PREFIX, StoreConnection
 from landseries.errors import StoreError
@@ -33,8 +34,13 @@ class S3Clients:
         """Check what can be checked without a request.
 
         Raises:
-            StoreError: one key is given without the other, or the certificates cannot be read.
+            StoreError: the bucket's name is none, one key is given without the other, or the certificates cannot be
+                read.
         """
+        try:
+            check_bucket_name(connection.bucket, strict=True)
+        except ValueError as error:
+            raise StoreError(f"{STORE_PREFIX}BUCKET: {connection.bucket} cannot be used: {error}") from None
         if (connection.access_key is None) != (connection.secret_key is None):
             given, missing = ("ACCESS", "SECRET") if connection.secret_key is None else ("SECRET", "ACCESS")
             raise StoreError(f"{STORE_PREFIX}{given}_KEY is set but {STORE_PREFIX}{missing}_KEY is not; set both")

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,10 +15,7 @@ from pydantic import SecretStr
 
 from landseries.connections import StoreConnection
 from landseries.errors import ArtifactError, StoreError, StoreFull, StoreUnavailable
-from landseries.stores import open_store
-from landseries.stores.local import LocalStore
 from landseries.stores.minio import DIGEST, MinioStore
-from landseries.stores.patience import Patience
 
 #: What the service in front does wrong with one request. `lose`: do it, but cut the connection instead of answering;
 #: `cut`: answer half the body; `refuse`: cut the connection at once; `change`: another first byte; else an answer.
@@ -199,13 +195,16 @@ def test_changed_bytes_are_read_once_more_and_then_refused(front: Front, store: 
         pass
 
 
-def test_a_store_that_stays_away_is_said_so_in_time(front: Front) -> None:
+def test_a_store_that_stays_away_is_said_so_in_time(front: Front, caplog: pytest.LogCaptureFixture) -> None:
     store = MinioStore(connect(front, patience_s=0.5))
     front.faults = ["refuse"] * 1000
     begun = time.monotonic()
     with pytest.raises(StoreUnavailable, match=r"cannot read known: .* \(\d+ tries in [01] s\)"):
         store.get("known")
     assert 0.4 < time.monotonic() - begun < 3
+    told = [record.message for record in caplog.records if record.name == "landseries.stores.patience"]
+    assert len(told) == 1
+    assert "cannot read known" in told[0]
     nobody = MinioStore(StoreConnection(url="http://127.0.0.1:1", patience_s=0))
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1/landseries: cannot write a: .*refused"):
         nobody.put("a", b"")
@@ -309,33 +308,21 @@ def test_half_a_pair_of_keys_is_told() -> None:
         MinioStore(StoreConnection(secret_key=SecretStr("a")))
 
 
+@pytest.mark.parametrize("bucket", ["a..b", "192.168.0.1"])
+def test_a_bucket_that_no_service_would_have_is_told(bucket: str) -> None:
+    with pytest.raises(StoreError, match=f"LANDSERIES_STORE_BUCKET: {bucket} cannot be used"):
+        MinioStore(StoreConnection(bucket=bucket))
+
+
+def test_a_scratch_folder_that_cannot_be_used_is_told(store: MinioStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    blocked = MinioStore(store._connection, tmp_path / "file")
+    with pytest.raises(StoreError, match="file: no scratch copy can be written there"), blocked.local("known"):
+        pass
+
+
 def test_certificates_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     for path in (tmp_path / "ca.pem", tmp_path / "missing.pem"):
         with pytest.raises(StoreError, match=f"LANDSERIES_STORE_CA_FILE: {path} cannot be used"):
             MinioStore(StoreConnection(url="https://localhost:9000", ca_file=path))
-
-
-def test_open_store(tmp_path: Path) -> None:
-    assert isinstance(open_store(StoreConnection(url=f"file://{tmp_path}/store")), LocalStore)
-    assert isinstance(open_store(StoreConnection(url="http://localhost:9000")), MinioStore)
-
-
-def test_pauses_grow_and_end_with_the_patience() -> None:
-    now = [0.0]
-    pauses: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        now[0] += seconds
-
-    def fail() -> None:
-        raise StoreUnavailable("away")
-
-    with pytest.raises(StoreUnavailable, match=r"^away \(\d+ tries in 60 s\)$"):
-        Patience(60, clock=lambda: now[0], sleep=sleep).call(fail)
-    assert sum(pauses) == pytest.approx(60)
-    assert 0.05 <= pauses[0] <= 0.1
-    assert max(pauses) <= 5
-    assert all(later > earlier / 2 for earlier, later in pairwise(pauses[:8]))
-    assert 15 < len(pauses) < 40
