@@ -114,10 +114,10 @@ def test_what_cannot_run_is_said_before_anything_is_spent(
 
 
 def test_a_worker_knows_its_services_and_says_what_it_cannot_read(cli: Cli, tmp_path: Path) -> None:
-    unknown = cli("worker", "nope", "--workdir", tmp_path)
+    unknown = cli("worker", "nope")
     assert unknown.returncode == 2
     assert "services are fetcher" in unknown.stderr
-    command = [sys.executable, "-m", "landseries", "worker", "indexer", "--workdir", str(tmp_path)]
+    command = [sys.executable, "-m", "landseries", "child", "indexer", "--workdir", str(tmp_path)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None

@@ -31,10 +31,10 @@ def test_a_service_installs_alone_and_its_worker_starts(service: str, tmp_path: 
     landseries = python.with_name("landseries")
     shown = subprocess.run([landseries, "worker", service, "--help"], capture_output=True, text=True, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
-    # Started without a message, a worker loads its service and ends with its input.
+    # Started without a message, a worker process of a run loads its service and ends with its input.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     idle = subprocess.run(
-        [landseries, "worker", service, "--workdir", tmp_path / "work"],
+        [landseries, "child", service, "--workdir", tmp_path / "work"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
