@@ -35,7 +35,7 @@ def test_only_what_may_pass_is_tried_again() -> None:
         tries.append(1)
         raise StoreError("refused")
 
-    with pytest.raises(StoreError, match="^refused$"):
+    with pytest.raises(StoreError, match=r"^refused$"):
         Patience(60).call(fail)
     assert len(tries) == 1
 
