@@ -1,0 +1,78 @@
+"""Where the servers' programs are on this machine: RabbitMQ as its package installs it, MinIO in a cache of ours."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from landseries.local.processes import ServerError
+
+#: The last release of MinIO's source that was published; there are no binaries of it.
+MINIO_VERSION: Final = "v0.0.0-20260212201848-7aac2a2c5b7c"
+CACHE_VARIABLE: Final = "LANDSERIES_CACHE"
+RABBITMQ_VARIABLE: Final = "LANDSERIES_RABBITMQ_SERVER"
+
+#: The script itself, where a package puts it: Debian's command of that name insists on a user of its own.
+_RABBITMQ_SCRIPTS: Final = (
+    "/usr/lib/rabbitmq/bin/rabbitmq-server",
+    "/opt/rabbitmq/sbin/rabbitmq-server",
+    "/opt/homebrew/opt/rabbitmq/sbin/rabbitmq-server",
+    "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
+)
+
+
+def cache_folder() -> Path:
+    """Where programs are kept that were built for landseries: $LANDSERIES_CACHE, or the user's cache folder."""
+    if given := os.environ.get(CACHE_VARIABLE):
+        return Path(given).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "landseries"
+
+
+def minio_path() -> Path:
+    """Where the MinIO of our version is, or will be."""
+    return cache_folder() / f"minio-{MINIO_VERSION}" / "minio"
+
+
+def find_minio() -> Path:
+    """The MinIO server of our version.
+
+    Raises:
+        ServerError: it was not built yet.
+    """
+    path = minio_path()
+    if not os.access(path, os.X_OK):
+        raise ServerError(f"MinIO is not built: there is no {path}; `make servers` builds it")
+    return path
+
+
+def find_rabbitmq() -> Path:
+    """RabbitMQ's start script.
+
+    Raises:
+        ServerError: RabbitMQ is not installed, or not where packages put it.
+    """
+    given = os.environ.get(RABBITMQ_VARIABLE)
+    for path in (given,) if given else _RABBITMQ_SCRIPTS:
+        if os.access(path, os.X_OK):
+            return Path(path)
+    if given:
+        raise ServerError(f"{RABBITMQ_VARIABLE}: {given} is no program; name RabbitMQ's sbin/rabbitmq-server")
+    raise ServerError(
+        "RabbitMQ is not installed (looked for " + ", ".join(_RABBITMQ_SCRIPTS) + "); `make servers` installs it, or "
+        f"set {RABBITMQ_VARIABLE} to its sbin/rabbitmq-server"
+    )
+
+
+def find_epmd() -> Path:
+    """Erlang's port mapper, which finds RabbitMQ's node by its name.
+
+    Raises:
+        ServerError: Erlang is not installed.
+    """
+    path = shutil.which("epmd", path=os.environ.get("PATH", "") + ":/usr/bin:/usr/lib/erlang/bin:/opt/homebrew/bin")
+    if path is None:
+        raise ServerError("Erlang's epmd is not on the PATH; it comes with RabbitMQ's package, or with Erlang")
+    return Path(path)
