@@ -62,18 +62,18 @@ class CancelledRuns:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._looked: dict[str, tuple[float, bool]] = {}
+        self._looked: dict[str, float] = {}
 
     def __call__(self, run: OpenRun, unit: Unit) -> None:
         """Raises `RunCancelled` for a unit of a cancelled run."""
         run_id = run.plan.run_id
-        looked, cancelled = self._looked.get(run_id, (-_LOOK_EVERY_S, False))
         now = time.monotonic()
-        if now - looked >= _LOOK_EVERY_S:
-            cancelled = self._store.exists(cancellation_key(run_id))
-            self._looked[run_id] = (now, cancelled)
-        if cancelled:
+        if now - self._looked.get(run_id, -_LOOK_EVERY_S) < _LOOK_EVERY_S:
+            return
+        # Only that a run is wanted is remembered: a message that `submit` sent after a cancellation must not be lost.
+        if self._store.exists(cancellation_key(run_id)):
             raise RunCancelled(f"run {run_id!r} was cancelled")
+        self._looked[run_id] = now
 
 
 class SpaceBudget:

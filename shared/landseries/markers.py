@@ -69,8 +69,9 @@ class Damaged(ArtifactError):
 class Markers:
     """The markers of one run.
 
-    Units that were seen answered are remembered (the last few thousand), because markers stay: only a repair removes
-    one, and then the run is opened anew.
+    Units that were seen answered are remembered (the last few thousand) where it is asked whether a join is complete:
+    a marker that was removed since by a repair or a redrive only has a waiting unit published too early, which does no
+    harm. Whether a unit itself has to be done is always looked up.
     """
 
     def __init__(self, store: Store, run_id: str, pipeline: Pipeline) -> None:
@@ -108,12 +109,13 @@ class Markers:
 
     def answered(self, unit: Unit) -> bool:
         """Whether a unit has a marker."""
-        if unit in self._seen:
-            return True
         found = self._store.exists(self.key(unit))
         if found:
             self._remember(unit)
         return found
+
+    def _was_answered(self, unit: Unit) -> bool:
+        return unit in self._seen or self.answered(unit)
 
     def all_of(self, stage: str) -> Iterator[tuple[Unit, Marker]]:
         """Every marker of a stage."""
@@ -166,7 +168,7 @@ class Markers:
             members = self._members(unit, need)
             if len(members) > GROUP_SIZE:
                 return self._store.exists(self._group_key(unit, need, _top_level(len(members)), 0))
-        return all(self.answered(member) for member in self._pipeline.needs(unit, need))
+        return all(self._was_answered(member) for member in self._pipeline.needs(unit, need))
 
     def _join_complete(self, waiting: Unit, need: Need, finished: Unit) -> bool:
         """Whether one need of a waiting unit is complete, after one of its members was answered."""
@@ -185,7 +187,7 @@ class Markers:
             span = range(group * GROUP_SIZE, min((group + 1) * GROUP_SIZE, size))
             below = position[finished] if level == 1 else below_group
             if level == 1:
-                complete = all(self.answered(members[i]) for i in _from(span, below))
+                complete = all(self._was_answered(members[i]) for i in _from(span, below))
             else:
                 complete = all(
                     self._store.exists(self._group_key(waiting, need, level - 1, i)) for i in _from(span, below)

@@ -36,12 +36,12 @@ class StoredChoices:
             content = self._store.get(f"runs/{self._run_id}/markers/search/{granule}/{year}.json")
             if content is None:
                 return None
+            marker = Marker.model_validate_json(content)
+            if marker.status != "done":
+                return {}  # not remembered: a refused search may be done again
+            known = self._read(Unit("search", (granule, year)), marker.outputs["chosen.json"])
             if len(self._known) >= _REMEMBERED:
                 del self._known[next(iter(self._known))]
-            marker = Marker.model_validate_json(content)
-            known = {}
-            if marker.status == "done":
-                known = self._read(Unit("search", (granule, year)), marker.outputs["chosen.json"])
             self._known[(granule, year)] = known
         return known
 

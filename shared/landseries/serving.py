@@ -117,6 +117,7 @@ class ServiceLoop:
             work.join(_POLL_S)
             self._seen = time.monotonic()
             self._tell_state()
+        self._broker.stop_consuming()
         work.join(self._serving.grace_s)
         if not work.is_alive():
             return self._ending
@@ -165,12 +166,16 @@ class ServiceLoop:
             if self._stop.is_set():
                 delivery.hand_back()
                 return "stopped"
+            done += 1
+            last = done == self._serving.max_messages
+            if last:
+                # One more in this worker's hands would go back as if it had ended a worker.
+                self._broker.stop_consuming()
             self._do(delivery)
             self._in_hand = None
             if self.profile is not None:
                 return "restart"
-            done += 1
-            if self._serving.max_messages is not None and done >= self._serving.max_messages:
+            if last:
                 return "limit"
             idle_since = time.monotonic()
         return "stopped"
@@ -206,7 +211,8 @@ class ServiceLoop:
             processed = self._worker.process(delivery.message)
             self._broker.publish(processed.due)
         except BrokerUnavailable:
-            return "handed_back"  # the broker has the message, and delivers it again
+            delivery.hand_back()  # the broker has the message still, and delivers it again
+            return "handed_back"
         except BrokerError as error:
             # Not the unit's fault: its marker is there, and what became due is derived again with the next delivery.
             self._log.error("what became due cannot be published", error=str(error))
