@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.memory_store import MemoryStore
 from unit.shared.test_worker import Toy, all_markers, make_plan
@@ -370,3 +370,87 @@ def test_memory_does_not_grow_with_the_store() -> None:
         tracemalloc.stop()
         assert report.removed.objects == 2 * artifacts
     assert peaks[2] < peaks[1] + 100_000
+
+
+def test_a_damaged_search_leaves_what_it_chose(store: MemoryStore, tmp_path: Path) -> None:
+    plan = make_plan()
+    work(store, plan, tmp_path, units=7)  # two searches, three references, and the first acquisitions
+    assert "index" not in stored(store)
+    fetched = len(list(store.list("artifacts/fetch/")))
+    assert fetched
+    for item in list(store.list("artifacts/search/")):
+        if item.key.endswith("chosen.json"):
+            store.put(item.key, b"damaged")
+    store.now_s += 1
+    sweep(store)
+    assert len(list(store.list("artifacts/fetch/"))) == fetched
+    work(store, plan, tmp_path)
+    assert outputs(store, plan) == undisturbed()["one"]
+
+
+def test_a_run_that_is_submitted_meanwhile_keeps_what_it_names(store: MemoryStore, tmp_path: Path) -> None:
+    work(store, make_plan("one"), tmp_path)
+    work(store, make_plan("two", seed=5), tmp_path)
+    collect_garbage(store, dry_run=True, grace_s=0.0)
+    sweep(store, forget=["two"], grace_s=DAY_S)  # its artifacts are still there, and nobody names them
+    named = {key for key in store.objects if key.startswith("artifacts/")}
+    store.now_s += DAY_S
+    reading = store.get
+
+    def read_and_submit(key: str) -> bytes | None:
+        if key.endswith("/report.json") and not store.exists("plans/three.json"):
+            work(store, make_plan("three", seed=5), tmp_path)
+        return reading(key)
+
+    store.get = read_and_submit  # type: ignore[method-assign]
+    report = sweep(store)
+    assert gc.UNNAMED not in {why for stage in report.stages.values() for why in stage.removed}
+    gone = named - store.objects.keys()
+    assert {key.split("/")[1] for key in gone} == CONSUMED
+
+
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(steps=st.lists(st.integers(0, 4), min_size=30, max_size=60))
+def test_a_run_that_works_meanwhile_gives_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[int]
+) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(gc.time, "time", lambda: store.now_s)
+    work(store, make_plan("old"), tmp_path)
+    plan = make_plan("one")  # finds all that the old run wrote, while the old run is forgotten
+    freeze_plan(store, plan)
+    worker = Worker(store, tmp_path, services=Toy().services())
+    queue = due_messages(store, plan)
+    store.now_s += 100.0
+    deleting, listing = store.delete, store.list
+    pending = list(steps)
+
+    def some_units() -> None:
+        store.delete, store.list = deleting, listing  # type: ignore[method-assign]
+        for _ in range(pending.pop() if pending else 0):
+            if queue:
+                queue.extend(worker.process(queue.pop(0)).due)
+        store.delete, store.list = delete, list_  # type: ignore[method-assign]
+
+    def delete(key: str) -> None:
+        if key.startswith("artifacts/"):
+            some_units()
+        deleting(key)
+
+    def list_(prefix: str) -> Iterator[StoredObject]:
+        if prefix.startswith("artifacts/"):
+            some_units()
+        yield from listing(prefix)
+
+    store.delete, store.list = delete, list_  # type: ignore[method-assign]
+    sweep(store, forget=["old"], grace_s=10.0)
+    store.delete, store.list = deleting, listing  # type: ignore[method-assign]
+    while queue:
+        queue += worker.process(queue.pop(0)).due
+    work(store, plan, tmp_path)
+    assert outputs(store, plan) == undisturbed()["one"]
