@@ -184,7 +184,7 @@ def stopped_in_the_end(processes: Sequence[Process]) -> Iterator[None]:
 
 def _watch(group: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        ["/bin/sh", "-c", 'read -r line || kill -KILL -- "-$0" 2>/dev/null', str(group)],
+        ["/bin/sh", "-c", 'read -r line || kill -s KILL -- "-$0" 2>/dev/null', str(group)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

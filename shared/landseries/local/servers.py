@@ -78,6 +78,12 @@ class Server(ABC):
         """
         if self.running:
             raise ServerError(f"{self.name} in {self.folder} is running already")
+        for port in self.ports:
+            if accepts(port):
+                raise ServerError(
+                    f"{self.name} in {self.folder}: something else listens on port {port} already, perhaps this server, "
+                    f"started by another process; the ports are in {self.folder / _MEMORY}"
+                )
         self.process = self._launch()
         if wait:
             self.wait_ready()
@@ -94,6 +100,11 @@ class Server(ABC):
         except ServerError:
             self.kill()
             raise
+
+    @property
+    @abstractmethod
+    def ports(self) -> tuple[int, ...]:
+        """The ports of 127.0.0.1 on which it listens."""
 
     @abstractmethod
     def ready(self) -> bool:
@@ -176,6 +187,11 @@ class RabbitServer(Server):
         self._cookie: str = memory["cookie"]
         self._distribution_port: int = memory["distribution_port"]
         self._mapper_port: int = memory["mapper_port"]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """See `Server.ports`."""
+        return self.port, self.management_port, self._distribution_port, self._mapper_port
 
     @property
     def management_url(self) -> str:
@@ -335,6 +351,11 @@ class MinioServer(Server):
         self.port: int = memory["port"]
         self._access_key: str = memory["access_key"]
         self._secret_key: str = memory["secret_key"]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """See `Server.ports`."""
+        return (self.port,)
 
     @property
     def url(self) -> str:
