@@ -14,10 +14,11 @@ from shapely.geometry.base import BaseGeometry
 from landseries.artifacts.documents import canonical_json
 from landseries.config import LoadedConfig, Period, RunConfig
 from landseries.errors import ArtifactError, RunConflict
+from landseries.extent import Extent
 from landseries.grid import Raster, Tile, tiles_of_area, tiles_of_raster
 from landseries.legend import Legend
 from landseries.numerics import NumericsProfile
-from landseries.pipeline import STAGES, Extent
+from landseries.pipeline import STAGES
 from landseries.stores.base import Store
 
 PLAN_VERSION: Final = 1
@@ -122,12 +123,17 @@ def freeze_plan(store: Store, plan: RunPlan) -> None:
         return
     known = json.loads(store.get(_key(plan.run_id)) or b"{}")
     known["config_folder"] = content["config_folder"]  # a run may move; its sources are known by their digests
+    # How long intermediates stay decides no result: the new rule holds from now on.
+    stored_otherwise = known.setdefault("config", {}).get("storage") != content["config"]["storage"]
+    known["config"]["storage"] = content["config"]["storage"]
     changed = sorted(_differences(known, content))
     if changed:
         raise RunConflict(
             f"a run named {plan.run_id!r} is here already, and differs in {', '.join(changed[:8])}; "
             "give this one another `name:` (everything that fits is reused), or use another workdir"
         )
+    if stored_otherwise:
+        store.put(_key(plan.run_id), canonical_json(content))
 
 
 def read_plan(store: Store, run_id: str) -> RunPlan | None:

@@ -273,6 +273,8 @@ class Worker:
             entries = json.loads(content)["outputs"]
         except (ArtifactError, ValueError, KeyError):
             return None  # unreadable: what it promised is written again
+        # Written anew, the artifact is young again for a garbage collection that began before this run named it.
+        self._store.put(artifact_key(stage, identity, _MANIFEST), content)
         outputs = {name: Output.model_validate(entry) for name, entry in entries.items()}
         return outputs if all(self._store.exists(output.key) for output in outputs.values()) else None
 

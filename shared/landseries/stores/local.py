@@ -95,21 +95,26 @@ class LocalStore:
         return self._path(key).is_file()
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """See `Store.list`."""
-        start = self.folder / check_key(prefix.rstrip("/")) if prefix else self.folder
-        found = []
-        for folder, names, files in os.walk(start):
-            if Path(folder) == self.folder:
-                names[:] = [name for name in names if name != _INCOMING]
-            found += [Path(folder) / name for name in files]
-        keys = sorted(path.relative_to(self.folder).as_posix() for path in found)
-        for key in keys:
+        """See `Store.list`; one folder after the other."""
+        yield from self._walk(self.folder / check_key(prefix.rstrip("/")) if prefix else self.folder, prefix)
+
+    def _walk(self, folder: Path, prefix: str) -> Iterator[StoredObject]:
+        try:
+            with os.scandir(folder) as entries:
+                # A folder stands for keys that go on with `/`: so the keys come in their order.
+                names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name in names:
+            if name.endswith("/"):
+                if name != f"{_INCOMING}/":
+                    yield from self._walk(folder / name, prefix + name)
+                continue
             try:
-                found_file = (self.folder / key).stat()
+                found = (folder / name).stat()
             except FileNotFoundError:
                 continue
-            modified = datetime.fromtimestamp(found_file.st_mtime, UTC)
-            yield StoredObject(key, found_file.st_size, modified)
+            yield StoredObject(prefix + name, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landseries.pipeline import SERVICES, STAGES, Extent, Pipeline, Unit, in_order, stages_of
+from landseries.extent import Extent
+from landseries.pipeline import SERVICES, STAGES, Pipeline, Unit, in_order, stages_of
 
 
 class Chosen:

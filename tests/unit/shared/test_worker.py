@@ -17,7 +17,7 @@ from landseries.messages import BadMessage, encode
 from landseries.numerics import NumericsProfile
 from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
-from landseries.plan import RunPlan, freeze_plan
+from landseries.plan import RunPlan, freeze_plan, read_plan
 from landseries.service import Context, Handler, Service
 from landseries.stores.local import LocalStore
 from landseries.sweeping import due_messages
@@ -161,6 +161,14 @@ def test_a_known_name_with_another_config_is_refused(store: LocalStore) -> None:
     freeze_plan(store, make_plan())
     with pytest.raises(RunConflict, match=r"differs in seed.*another `name:`"):
         freeze_plan(store, make_plan(seed=7))
+
+
+def test_how_long_intermediates_stay_may_change_in_a_known_run(store: LocalStore) -> None:
+    freeze_plan(store, make_plan())
+    freeze_plan(store, make_plan(storage={"budget_gib": 5}))
+    plan = read_plan(store, "demo")
+    assert plan is not None
+    assert plan.config.storage.budget_gib == 5
 
 
 def test_a_refusal_is_recorded_and_the_rest_goes_on(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
