@@ -77,12 +77,12 @@ def explain_connection(error: BaseException, connection: BrokerConnection) -> Br
     for item in chain:
         if isinstance(item, ssl.SSLCertVerificationError):
             return BrokerError(
-                f"{where}: the broker's certificate is not accepted ({item.verify_message}); check its date and host "
+                f"{where}: the broker's certificate is not accepted ({_why(item)}); check its date and host "
                 "name, and that LANDSERIES_BROKER_CA_FILE names who signed it"
             )
         if isinstance(item, ssl.SSLError) and not isinstance(item, ssl.SSLEOFError):
             return BrokerError(
-                f"{where}: no TLS with this broker ({item.reason}); amqps:// needs its TLS port (5671), and where it "
+                f"{where}: no TLS with this broker ({_why(item)}); amqps:// needs its TLS port (5671), and where it "
                 "asks for a client certificate LANDSERIES_BROKER_CERTIFICATE_FILE and LANDSERIES_BROKER_KEY_FILE"
             )
     if _has(chain, exceptions.ProbableAuthenticationError) or "ACCESS_REFUSED - Login" in text:
@@ -135,6 +135,11 @@ def _context(connection: BrokerConnection) -> ssl.SSLContext:
                 f"be read in PEM form ({error})"
             ) from None
     return context
+
+
+def _why(error: ssl.SSLError) -> str:
+    # Python sets these only on errors that OpenSSL itself has raised.
+    return str(getattr(error, "verify_message", None) or getattr(error, "reason", None) or error)
 
 
 def _has(chain: list[BaseException], kind: type[BaseException]) -> bool:
