@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from landseries.errors import ArtifactError
 from landseries.pipeline import Unit
 from landseries.stores.base import Store
 
@@ -44,8 +45,15 @@ class Checkpoints:
         self._folder.mkdir(parents=True)
         for item in self._store.list(self._prefix):
             target = self._folder / item.key.removeprefix(self._prefix)
-            with self._store.local(item.key) as path:
-                shutil.copyfile(path, target)
+            incoming = target.with_name(target.name + _UNFINISHED)
+            try:
+                with self._store.local(item.key) as path:
+                    shutil.copyfile(path, incoming)
+            except ArtifactError:
+                self._store.delete(item.key)  # damaged: the unit begins anew, or from another checkpoint
+                continue
+            # Renamed, because `save` may look at the folder at any moment.
+            incoming.replace(target)
             self._seen[target.name] = _version(target)
 
     def save(self) -> None:

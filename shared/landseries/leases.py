@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from landseries.artifacts.documents import canonical_json
-from landseries.errors import LandseriesError, StoreError, StoreUnavailable
+from landseries.errors import LandseriesError, StoreError, StoreFull, StoreUnavailable
 from landseries.stores.base import Store, Tagged
 
 #: A lease that did not change for so long has lost its owner; a living one writes it three times in that.
@@ -120,12 +120,18 @@ class _Keeper(threading.Thread):
                     return
                 try:
                     self._tag = self._store.put_if(self._key, lease_content(self._owner), self._tag)
-                    if self._tag is not None:
-                        self._on_beat()
-                except (StoreUnavailable, OSError):
-                    continue  # nobody else can take it either while the store is away
+                except (StoreUnavailable, StoreFull, OSError):
+                    continue  # nobody else can take it either while the store is away or full
                 except StoreError:
                     return
+                if self._tag is not None:
+                    self._beat()
+
+    def _beat(self) -> None:
+        try:
+            self._on_beat()
+        except (StoreError, OSError):
+            return  # a checkpoint that could not be written costs time at most; the lease is ours all the same
 
     def give_back(self) -> None:
         """Say that the unit is free; safe to call twice."""

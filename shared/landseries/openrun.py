@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pydantic import ValidationError
+
 from landseries.artifacts.documents import digest_of
 from landseries.errors import ArtifactError
 from landseries.markers import Damaged, Marker, Markers, Output
@@ -33,10 +35,9 @@ class StoredChoices:
         """
         known = self._known.get((granule, year))
         if known is None:
-            content = self._store.get(f"runs/{self._run_id}/markers/search/{granule}/{year}.json")
-            if content is None:
+            marker = self._marker(Unit("search", (granule, year)))
+            if marker is None:
                 return None
-            marker = Marker.model_validate_json(content)
             if marker.status != "done":
                 return {}  # not remembered: a refused search may be done again
             known = self._read(Unit("search", (granule, year)), marker.outputs["chosen.json"])
@@ -44,6 +45,14 @@ class StoredChoices:
                 del self._known[next(iter(self._known))]
             self._known[(granule, year)] = known
         return known
+
+    def _marker(self, unit: Unit) -> Marker | None:
+        key = "/".join(("runs", self._run_id, "markers", unit.stage, *unit.key)) + ".json"
+        try:
+            content = self._store.get(key)
+            return None if content is None else Marker.model_validate_json(content)
+        except (ValidationError, ArtifactError):
+            raise Damaged(unit, key, "cannot be read") from None
 
     def _read(self, unit: Unit, output: Output) -> Mapping[str, Sequence[str]]:
         try:

@@ -28,7 +28,7 @@ def repair(store: Store, run: OpenRun, damage: Damaged) -> None:
         ArtifactError: it was repaired too often.
     """
     key = f"runs/{run.plan.run_id}/repairs/{'/'.join((damage.unit.stage, *damage.unit.key))}.json"
-    times = int(json.loads(store.get(key) or b'{"times": 0}')["times"]) + 1
+    times = _times(store, key) + 1
     if times > MOST_REPAIRS:
         raise ArtifactError(f"{damage}, for the {times}th time: check the store's disks, then run `landseries sweep`")
     store.put(key, canonical_json({"times": times, "what": str(damage)}))
@@ -36,3 +36,10 @@ def repair(store: Store, run: OpenRun, damage: Damaged) -> None:
         store.delete(str(PurePosixPath(damage.key).with_name("manifest.json")))
         store.delete(damage.key)
     run.markers.remove(damage.unit)
+
+
+def _times(store: Store, key: str) -> int:
+    try:
+        return int(json.loads(store.get(key) or b'{"times": 0}')["times"])
+    except (ArtifactError, ValueError, KeyError, TypeError):
+        return 0  # the record itself is damaged: what it is about must be repaired all the same

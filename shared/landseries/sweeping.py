@@ -9,7 +9,7 @@ from __future__ import annotations
 from landseries.markers import Damaged
 from landseries.messages import Message, encode, new_trace
 from landseries.openrun import OpenRun
-from landseries.pipeline import STAGES, Unit
+from landseries.pipeline import STAGES, Unit, in_order
 from landseries.plan import RunPlan
 from landseries.repairs import repair
 from landseries.stores.base import Store
@@ -36,7 +36,21 @@ def reopen_refused(store: Store, plan: RunPlan) -> list[Unit]:
 
     What was made from other inputs finds its artifacts again, so that only what changes is computed.
     """
-    run = OpenRun(store, plan)
+    while True:
+        run = OpenRun(store, plan)
+        try:
+            refused, doomed = _refused(run)
+            break
+        except Damaged as damage:
+            repair(store, run, damage)
+    # The last stages first: cut short in between, what remains was answered from inputs that are still there.
+    for unit in reversed(in_order(doomed)):
+        run.markers.remove(unit)
+    return refused
+
+
+def _refused(run: OpenRun) -> tuple[list[Unit], list[Unit]]:
+    """The units that were refused for a reason of their own, and these with all that waited for them."""
     refused = [
         unit
         for stage in STAGES
@@ -50,8 +64,4 @@ def reopen_refused(store: Store, plan: RunPlan) -> list[Unit]:
         if unit not in doomed:
             doomed[unit] = None
             frontier += [waiting for waiting, _ in run.pipeline.dependents(unit)]
-    order = list(STAGES)
-    # The last stages first: cut short in between, what remains was answered from inputs that are still there.
-    for unit in sorted(doomed, key=lambda item: -order.index(item.stage)):
-        run.markers.remove(unit)
-    return refused
+    return refused, list(doomed)
