@@ -2,19 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.toy_services import make_plan
 
 from landseries import markers as markers_module
 from landseries.artifacts.documents import read_json, write_json
-from landseries.config import parse_config
 from landseries.errors import ArtifactError, LandseriesError, Refused, RunConflict
-from landseries.grid import Tile
-from landseries.legend import load_legend
 from landseries.markers import Marker
 from landseries.messages import BadMessage, encode
-from landseries.numerics import NumericsProfile
 from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
 from landseries.plan import RunPlan, freeze_plan, read_plan
@@ -22,28 +18,6 @@ from landseries.service import Context, Handler, Service
 from landseries.stores.local import LocalStore
 from landseries.sweeping import due_messages
 from landseries.worker import Processed, StageVersionMismatch, Worker
-
-
-def make_plan(run_id: str = "demo", tiles: int = 3, **changes: Any) -> RunPlan:
-    """A run over `tiles` tiles of one granule, two years, two models."""
-    config = {
-        "name": run_id,
-        "years": [2018, 2019],
-        "source": {"kind": "cube", "paths": ["x.nc"], "features": {"NDVI": "ndvi"}},
-        "reference": {"path": "clc.tif", "year": 2018},
-    }
-    grid = [Tile("EPSG:32632", 640.0 * i, 640.0, 10.0, 10.0, 64, 64, f"t{i:05d}", "cube", i, 0) for i in range(tiles)]
-    return RunPlan(
-        run_id=run_id,
-        config=parse_config(config | changes, "test"),
-        config_folder=Path("/nowhere"),
-        legend=load_legend("corine"),
-        area_wkt=None,
-        features=("NDVI",),
-        tiles=tuple(tile.as_json() for tile in grid),
-        stage_versions={name: row.version for name, row in STAGES.items()},
-        numerics=NumericsProfile(),
-    )
 
 
 class Toy:
