@@ -1,0 +1,159 @@
+"""Ranges of an object in a bucket, as the Copernicus Data Space offers its archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any, Final
+
+from landseries_fetcher.remote.byte_ranges import ByteRange
+from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
+from landseries_fetcher.remote.reader import (
+    CHUNK_BYTES,
+    Gate,
+    OpenGate,
+    RemoteChanged,
+    RemoteError,
+    RemoteForbidden,
+    RemoteMissing,
+    checked_size,
+    within,
+)
+
+_AWAY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_AWAY_CODES: Final = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
+_CONNECT_S: Final = 10
+_READ_S: Final = 30
+
+
+def new_client(
+    endpoint: str, access_key: str | None, secret_key: str | None, *, region: str = "default", ca_file: str | None = None
+) -> Any:
+    """A boto3 client for reading, without retries of its own; usable by several threads.
+
+    Args:
+        endpoint: URL of the service, for example `https://eodata.dataspace.copernicus.eu`.
+        access_key: None for a public bucket.
+        secret_key: goes with the access key.
+        region: as the service calls it.
+        ca_file: trusted certificates in PEM format; None for the system's.
+    """
+    import boto3  # takes long to load; a process that reads no bucket never needs it
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=_CONNECT_S,
+        read_timeout=_READ_S,
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path"},
+        **({"signature_version": UNSIGNED} if access_key is None else {}),
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        verify=ca_file,
+        config=config,
+    )
+
+
+class S3Ranges:
+    """One object of a bucket; see `RangeReader`. The first request is made when the reader is."""
+
+    def __init__(
+        self, client: Any, bucket: str, key: str, *, gate: Gate | None = None, persistence: Persistence | None = None
+    ) -> None:
+        """Ask for size and identity.
+
+        Args:
+            client: see `new_client`.
+            bucket: its name.
+            key: of the object.
+            gate: the server's limits.
+            persistence: how long faults are borne.
+
+        Raises:
+            RemoteError: see `RangeReader.read`.
+        """
+        self.name = f"s3://{bucket}/{key}"
+        self._client, self._bucket, self._key = client, bucket, key
+        self._gate = gate or OpenGate()
+        self._persistence = persistence or Persistence()
+        self.has_ranges = True
+        self.size, self.etag = 0, ""
+        self._persistence.call(self._begin, self.name)
+
+    def read(self, ranges: Sequence[ByteRange]) -> Iterator[tuple[int, bytes]]:
+        """See `RangeReader.read`."""
+        for start, stop in within(ranges, self.size, self.name):
+            yield from self._persistence.deliver(self._ask, start, stop, self._gate, self.name)
+
+    def _begin(self) -> None:
+        with self._gate.request():
+            answer = self._called(self._client.head_object)
+        self.size = checked_size(int(answer.get("ContentLength", -1)), self.name)
+        self.etag = str(answer.get("ETag", ""))
+
+    def _ask(self, start: int, stop: int) -> Iterator[bytes]:
+        matching = {"IfMatch": self.etag} if self.etag else {}
+        answer = self._called(self._client.get_object, Range=f"bytes={start}-{stop - 1}", **matching)
+        with closing(answer["Body"]) as body:
+            if str(answer.get("ETag", "")) != self.etag:
+                raise RemoteChanged(f"{self.name} is another object than at first; search for products again")
+            given = str(answer.get("ContentRange", ""))
+            if given != f"bytes {start}-{stop - 1}/{self.size}":
+                raise RemoteError(f"{self.name}: bytes {start} to {stop - 1} were asked for, {given[:100]!r} came")
+            yield from self._pieces(body, stop - start)
+
+    def _pieces(self, body: Any, length: int) -> Iterator[bytes]:
+        while length > 0:
+            try:
+                # Not the body's own `read`, which waits until the whole piece is there.
+                piece = body._raw_stream.read1(min(CHUNK_BYTES, length))
+            except _errors() as error:
+                raise Interrupted(f"{type(error).__name__} while the server was asked") from error
+            if not piece:
+                return
+            length -= len(piece)
+            yield piece
+
+    def _called(self, method: Any, **arguments: Any) -> dict[str, Any]:
+        from botocore.exceptions import ClientError, NoCredentialsError
+
+        try:
+            answer: dict[str, Any] = method(Bucket=self._bucket, Key=self._key, **arguments)
+            return answer
+        except ClientError as error:
+            raise _meaning(error.response, self.name) from error
+        except NoCredentialsError as error:
+            raise RemoteForbidden(f"{self.name}: no access key is given; set both keys of the source") from error
+        except _errors() as error:
+            raise Interrupted(f"{type(error).__name__} while the server was asked") from error
+
+
+def _meaning(answer: Any, name: str) -> Exception:
+    """What an answer that is an error means."""
+    facts = answer.get("ResponseMetadata", {})
+    status, code = facts.get("HTTPStatusCode", 0), str(answer.get("Error", {}).get("Code", ""))
+    if status in _AWAY or code in _AWAY_CODES:
+        return Interrupted(f"status {status} {code}", retry_after_s(facts.get("HTTPHeaders", {}).get("retry-after")))
+    if status in (401, 403):
+        return RemoteForbidden(f"{name}: the service refuses ({status} {code}); check both keys of the source")
+    if status == 404:
+        return RemoteMissing(f"{name}: there is no such object ({code})")
+    if status in (412, 416):
+        return RemoteChanged(f"{name} is another object than at first; search for products again")
+    return RemoteError(f"{name}: the service answers with status {status} {code}")
+
+
+def _errors() -> tuple[type[BaseException], ...]:
+    """What a broken connection raises."""
+    from botocore.exceptions import BotoCoreError
+    from urllib3.exceptions import HTTPError
+
+    return (BotoCoreError, HTTPError, OSError)
