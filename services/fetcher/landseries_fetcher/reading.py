@@ -8,11 +8,10 @@ GDAL's own threads are not used, because with them its driver returns zeros for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from rasterio.windows import Window
 
 from landseries.bands import NODATA, REFLECTANCE_SCALE
 from landseries.grid import Raster, Tile
-from landseries_fetcher.jp2 import incompleteness
+from landseries_fetcher.images import ImageFile
 from landseries_fetcher.sources.base import UnreadableProduct
 from landseries_fetcher.sources.metadata import Geocoding
 
@@ -60,7 +59,7 @@ class Chunk:
 class ProductImages:
     """The images of one product, opened when first read and closed together."""
 
-    def __init__(self, product: str, files: dict[tuple[str, int], Path], geocoding: Geocoding) -> None:
+    def __init__(self, product: str, files: Mapping[tuple[str, int], ImageFile], geocoding: Geocoding) -> None:
         """Remember where the images lie.
 
         Args:
@@ -159,8 +158,9 @@ class ProductImages:
                 columns.start - first_column : columns.stop - first_column,
             ]
             try:
+                self._files[(image, pixel_m)].ensure(window.col_off, window.row_off, window.width, window.height)
                 target[...] = source.read(1, window=window)
-            except rasterio.errors.RasterioError as error:
+            except (OSError, rasterio.errors.RasterioError) as error:
                 raise self._unreadable(image, pixel_m, error) from error
         return values
 
@@ -171,27 +171,27 @@ class ProductImages:
         return self._open[key]
 
     def _opened(self, image: str, pixel_m: int) -> Any:
-        path = self._files.get((image, pixel_m))
-        if path is None:
+        file = self._files.get((image, pixel_m))
+        if file is None:
             raise UnreadableProduct(self._product, f"has no image {image} at {pixel_m} m")
         try:
-            missing = incompleteness(path)
-            if missing is not None:
-                raise UnreadableProduct(self._product, f"{path.name} {missing}")
-            source = self._stack.enter_context(rasterio.open(path, driver="JP2OpenJPEG"))
+            source = self._stack.enter_context(rasterio.open(file.path(), driver=file.driver))
+        except ValueError as reason:
+            raise UnreadableProduct(self._product, f"{file.name} {reason}") from None
         except (OSError, rasterio.errors.RasterioError) as error:
             raise self._unreadable(image, pixel_m, error) from error
         expected = self._geocoding.shapes[pixel_m]
         if source.shape != expected:
             raise UnreadableProduct(
-                self._product, f"{path.name} has {source.shape} pixels where MTD_TL.xml gives {expected}"
+                self._product, f"{file.name} has {source.shape} pixels where its metadata gives {expected}"
             )
         return source
 
     def _unreadable(self, image: str, pixel_m: int, error: Exception) -> UnreadableProduct:
         cause = error.__cause__ or error
-        name = self._files[(image, pixel_m)].name
-        return UnreadableProduct(self._product, f"{name} is damaged or no JPEG 2000 image ({cause})")
+        file = self._files[(image, pixel_m)]
+        kind = "JPEG 2000" if file.driver == "JP2OpenJPEG" else "GeoTIFF"
+        return UnreadableProduct(self._product, f"{file.name} is damaged or no {kind} image ({cause})")
 
 
 def chunks(tiles: Sequence[Tile], pixels_max: int = CHUNK_PIXELS_MAX) -> Iterator[Chunk]:

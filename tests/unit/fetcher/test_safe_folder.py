@@ -74,7 +74,7 @@ def test_other_granules_years_and_files_are_not_looked_at(archive: Archive) -> N
     (folder / "S2A_MSIL1C_20180705T101021_N0206_R022_T32TQS_20180705T134512.SAFE").mkdir()
     (folder / "notes.txt").write_text("-")
     source = SafeFolder(folder)
-    assert source.granules == ("32TPS", "32TQS")
+    assert source.granules_over(None, []) == ("32TPS", "32TQS")
     assert [a.id for a in source.catalogue("32TQS", YEAR, {}).acquisitions] == ["S2A_20180705T101021_R022_T32TQS"]
     assert source.count(["32TQS", "32TPS"], YEAR) == 1, "one datatake over two granules"
 

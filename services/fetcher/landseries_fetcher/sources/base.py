@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from shapely.geometry.base import BaseGeometry
 
 from landseries.config import Period
 from landseries.grid import Raster, Tile
@@ -142,9 +143,12 @@ class ImagerySource(Protocol):
     def features(self) -> tuple[str, ...]:
         """Features of every image, in stored order."""
 
-    @property
-    def granules(self) -> tuple[str, ...]:
-        """MGRS tiles that the source holds, or the name of the one cube."""
+    def granules_over(self, area: BaseGeometry | None, periods: Sequence[Period]) -> tuple[str, ...]:
+        """MGRS tiles of which the source has products, at least those that touch an area; or the one cube's name.
+
+        Raises:
+            SourceError: the source cannot be read.
+        """
 
     @property
     def raster(self) -> Raster | None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from pyproj import CRS
+from shapely.geometry.base import BaseGeometry
 
 from landseries.artifacts.documents import canonical_json, digest_of
 from landseries.bands import BANDS, NODATA, REFLECTANCE_SCALE
@@ -70,8 +71,7 @@ class Cube:
         self._mask = None if settings.mask is None else self._mask_layer(settings.mask)
         self._check(finest)
 
-    @property
-    def granules(self) -> tuple[str, ...]:
+    def granules_over(self, area: BaseGeometry | None, periods: Sequence[Period]) -> tuple[str, ...]:
         """The one cube."""
         return (self._settings.name,)
 
