@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 ByteRange = tuple[int, int]
 
@@ -71,9 +72,7 @@ def joined(
         As `merged` returns them.
     """
     left_bytes = int(total(ranges) * waste_share)
-    gaps = sorted(
-        (after[0] - before[1], index) for index, (before, after) in enumerate(zip(ranges, ranges[1:], strict=False))
-    )
+    gaps = sorted((after[0] - before[1], index) for index, (before, after) in enumerate(pairwise(ranges)))
     filled: list[ByteRange] = []
     for gap, index in gaps:
         if gap > gap_bytes or gap > left_bytes:

@@ -16,7 +16,9 @@ from landseries_fetcher.remote.byte_ranges import ByteRange
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import (
     CHUNK_BYTES,
+    HEAD_BYTES,
     Gate,
+    Identity,
     OpenGate,
     RemoteChanged,
     RemoteError,
@@ -26,8 +28,6 @@ from landseries_fetcher.remote.reader import (
     within,
 )
 
-#: The first request asks for so many bytes: most headers of images are shorter, and need no request of their own.
-HEAD_BYTES: Final = 16_384
 _CONNECT_S: Final = 10.0
 _READ_S: Final = 30.0
 _CONNECTIONS: Final = 16
@@ -73,7 +73,7 @@ def new_pool(ca_file: str | None = None) -> urllib3.PoolManager:
 
 
 class HttpRanges:
-    """One object at a URL; see `RangeReader`. The first request is made when the reader is."""
+    """One object at a URL; see `RangeReader`."""
 
     def __init__(
         self,
@@ -83,8 +83,9 @@ class HttpRanges:
         signer: Signer = unsigned,
         gate: Gate | None = None,
         persistence: Persistence | None = None,
+        known: Identity | None = None,
     ) -> None:
-        """Ask for the first bytes, and learn size and identity.
+        """Ask for the first bytes, and learn size and tag.
 
         Args:
             url: with the scheme `http` or `https`.
@@ -92,6 +93,7 @@ class HttpRanges:
             signer: called before each request.
             gate: the server's limits.
             persistence: how long faults are borne.
+            known: what an earlier reader learnt of the same object; then nothing is asked for now.
 
         Raises:
             RemoteError: see `RangeReader.read`; or the URL is none.
@@ -103,12 +105,14 @@ class HttpRanges:
         self._gate = gate or OpenGate()
         self._persistence = persistence or Persistence()
         self._must_renew = False
-        self.size, self.etag, self._changed_at, self.has_ranges, self._head = 0, "", "", True, b""
-        self._persistence.call(self._begin, self.name)
+        self.identity = known or Identity(0, "")
+        self._head = b""
+        if known is None:
+            self._persistence.call(self._begin, self.name)
 
     def read(self, ranges: Sequence[ByteRange]) -> Iterator[tuple[int, bytes]]:
         """See `RangeReader.read`."""
-        for start, stop in within(ranges, self.size, self.name):
+        for start, stop in within(ranges, self.identity.size, self.name):
             known = self._head[start:stop]
             if known:
                 yield start, known
@@ -118,36 +122,35 @@ class HttpRanges:
         with self._gate.request(), self._response({"Range": f"bytes=0-{HEAD_BYTES - 1}"}) as response:
             if response.status == 416:  # what a server answers for an empty object
                 return
-            self.has_ranges = response.status == 206
-            if self.has_ranges:
+            has_ranges = response.status == 206
+            if has_ranges:
                 first, last, size = _content_range(response, self.name)
                 self._head = b"".join(_pieces(response, last + 1 - first))
                 if first != 0 or len(self._head) != last + 1:
                     raise Interrupted("the first bytes came incomplete")
             else:
                 size = _content_length(response, self.name)
-            self.size = checked_size(size, self.name)
-            self.etag = response.headers.get("ETag", "")
-            self._changed_at = response.headers.get("Last-Modified", "")
+            self.identity = Identity(checked_size(size, self.name), _tag(response), has_ranges)
 
     def _ask(self, start: int, stop: int) -> Iterator[bytes]:
-        headers = {"Range": f"bytes={start}-{stop - 1}"} if self.has_ranges else {}
-        if self.etag and not self.etag.startswith("W/"):
-            headers["If-Match"] = self.etag
-        elif self._changed_at and not self.etag:
-            headers["If-Unmodified-Since"] = self._changed_at
+        known = self.identity
+        headers = {"Range": f"bytes={start}-{stop - 1}"} if known.has_ranges else {}
+        if known.etag.startswith('"'):
+            headers["If-Match"] = known.etag
+        elif known.etag and not known.etag.startswith("W/"):  # a weak tag matches nothing (RFC 9110, section 13.1.1)
+            headers["If-Unmodified-Since"] = known.etag
         with self._response(headers) as response:
             self._check_identity(response)
             if response.status == 206:
                 first, last, size = _content_range(response, self.name)
-                if size != self.size:
-                    raise RemoteChanged(f"{self.name} has {size} bytes now and had {self.size} at first")
+                if size != known.size:
+                    raise RemoteChanged(f"{self.name} has {size} bytes now and had {known.size} at first")
                 if first != start or last >= stop:
                     raise Interrupted(f"bytes {first} to {last} came instead of {start} to {stop - 1}")
                 yield from _pieces(response, last + 1 - first)
                 return
-            if response.status == 416 or _content_length(response, self.name) != self.size:
-                raise RemoteChanged(f"{self.name} has another size than the {self.size} bytes it had at first")
+            if response.status == 416 or _content_length(response, self.name) != known.size:
+                raise RemoteChanged(f"{self.name} has another size than the {known.size} bytes it had at first")
             # The whole body, although a part was asked for: what comes before the part is left out.
             position = 0
             for piece in _pieces(response, stop):
@@ -157,10 +160,7 @@ class HttpRanges:
 
     def _check_identity(self, response: urllib3.BaseHTTPResponse) -> None:
         """See that a server that ignores `If-Match` answers for the same object."""
-        etag = response.headers.get("ETag", "")
-        changed_at = response.headers.get("Last-Modified", "")
-        same = etag == self.etag if self.etag else changed_at == self._changed_at
-        if not same and response.status != 416:
+        if _tag(response) != self.identity.etag and response.status != 416:
             raise RemoteChanged(f"{self.name} is another object than at first; search for products again")
 
     @contextmanager
@@ -241,6 +241,10 @@ def _content_length(response: urllib3.BaseHTTPResponse, name: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise RemoteError(f"{name}: the server does not say how long the object is (Content-Length {text[:100]!r})")
     return int(text)
+
+
+def _tag(response: urllib3.BaseHTTPResponse) -> str:
+    return response.headers.get("ETag") or response.headers.get("Last-Modified", "")
 
 
 def _pieces(response: urllib3.BaseHTTPResponse, length: int) -> Iterator[bytes]:

@@ -123,7 +123,7 @@ class Persistence:
 
 
 def retry_after_s(header: str | None) -> float:
-    """Seconds that a `Retry-After` header asks for (RFC 9110, section 10.2.3): a number or a date; 0 where it has none."""
+    """Seconds that a `Retry-After` header asks for (RFC 9110, section 10.2.3), as a number or a date; 0 for none."""
     if not header:
         return 0.0
     text = header.strip()

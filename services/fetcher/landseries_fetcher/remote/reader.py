@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -12,6 +13,8 @@ from landseries_fetcher.remote.byte_ranges import ByteRange
 
 #: Bytes that are handed on at once at most.
 CHUNK_BYTES: Final = 1 << 20
+#: The first request asks for so many bytes: most headers of images are shorter, and need no request of their own.
+HEAD_BYTES: Final = 16_384
 #: No image of a product comes near; a server that says more is wrong, or means harm.
 SIZE_MAX_BYTES: Final = 1 << 36
 
@@ -36,6 +39,21 @@ class RemoteChanged(RemoteError):
     """The object is another one than when its first bytes were read."""
 
 
+@dataclass(frozen=True)
+class Identity:
+    """What a first answer told about an object; who knows it need not ask again.
+
+    Attributes:
+        size: length in bytes.
+        etag: changes when the object does (an entity tag, or else a time of change); empty where there is neither.
+        has_ranges: whether a part can be had without the whole.
+    """
+
+    size: int
+    etag: str
+    has_ranges: bool = True
+
+
 class RangeReader(Protocol):
     """One remote object of known size, of which ranges can be read."""
 
@@ -44,16 +62,8 @@ class RangeReader(Protocol):
         """What the object is called in messages; without secrets."""
 
     @property
-    def size(self) -> int:
-        """Length in bytes."""
-
-    @property
-    def etag(self) -> str:
-        """Changes when the object does; empty where the server gives nothing of the kind."""
-
-    @property
-    def has_ranges(self) -> bool:
-        """Whether a part can be had without the whole."""
+    def identity(self) -> Identity:
+        """Size and tag of the object that is read."""
 
     def read(self, ranges: Sequence[ByteRange]) -> Iterator[tuple[int, bytes]]:
         """Read ranges, in their order, piece by piece: memory does not grow with them.
@@ -117,14 +127,12 @@ class FileRanges:
         except OSError as error:
             raise RemoteMissing(f"{path}: {error.strerror}") from error
         self.name = str(path)
-        self.size = status.st_size
-        self.etag = f"{status.st_size}-{status.st_mtime_ns}"
-        self.has_ranges = True
+        self.identity = Identity(status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
     def read(self, ranges: Sequence[ByteRange]) -> Iterator[tuple[int, bytes]]:
         """See `RangeReader.read`."""
         with self._path.open("rb") as stream:
-            for start, stop in within(ranges, self.size, self.name):
+            for start, stop in within(ranges, self.identity.size, self.name):
                 self.requests += 1
                 stream.seek(start)
                 while start < stop:

@@ -10,7 +10,9 @@ from landseries_fetcher.remote.byte_ranges import ByteRange
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import (
     CHUNK_BYTES,
+    HEAD_BYTES,
     Gate,
+    Identity,
     OpenGate,
     RemoteChanged,
     RemoteError,
@@ -27,7 +29,12 @@ _READ_S: Final = 30
 
 
 def new_client(
-    endpoint: str, access_key: str | None, secret_key: str | None, *, region: str = "default", ca_file: str | None = None
+    endpoint: str,
+    access_key: str | None,
+    secret_key: str | None,
+    *,
+    region: str = "default",
+    ca_file: str | None = None,
 ) -> Any:
     """A boto3 client for reading, without retries of its own; usable by several threads.
 
@@ -63,12 +70,19 @@ def new_client(
 
 
 class S3Ranges:
-    """One object of a bucket; see `RangeReader`. The first request is made when the reader is."""
+    """One object of a bucket; see `RangeReader`."""
 
     def __init__(
-        self, client: Any, bucket: str, key: str, *, gate: Gate | None = None, persistence: Persistence | None = None
+        self,
+        client: Any,
+        bucket: str,
+        key: str,
+        *,
+        gate: Gate | None = None,
+        persistence: Persistence | None = None,
+        known: Identity | None = None,
     ) -> None:
-        """Ask for size and identity.
+        """Ask for the first bytes, and learn size and tag.
 
         Args:
             client: see `new_client`.
@@ -76,6 +90,7 @@ class S3Ranges:
             key: of the object.
             gate: the server's limits.
             persistence: how long faults are borne.
+            known: what an earlier reader learnt of the same object; then nothing is asked for now.
 
         Raises:
             RemoteError: see `RangeReader.read`.
@@ -84,29 +99,41 @@ class S3Ranges:
         self._client, self._bucket, self._key = client, bucket, key
         self._gate = gate or OpenGate()
         self._persistence = persistence or Persistence()
-        self.has_ranges = True
-        self.size, self.etag = 0, ""
-        self._persistence.call(self._begin, self.name)
+        self.identity = known or Identity(0, "")
+        self._head = b""
+        if known is None:
+            self._persistence.call(self._begin, self.name)
 
     def read(self, ranges: Sequence[ByteRange]) -> Iterator[tuple[int, bytes]]:
         """See `RangeReader.read`."""
-        for start, stop in within(ranges, self.size, self.name):
-            yield from self._persistence.deliver(self._ask, start, stop, self._gate, self.name)
+        for start, stop in within(ranges, self.identity.size, self.name):
+            known = self._head[start:stop]
+            if known:
+                yield start, known
+            yield from self._persistence.deliver(self._ask, start + len(known), stop, self._gate, self.name)
 
     def _begin(self) -> None:
         with self._gate.request():
-            answer = self._called(self._client.head_object)
-        self.size = checked_size(int(answer.get("ContentLength", -1)), self.name)
-        self.etag = str(answer.get("ETag", ""))
+            answer = self._called(self._client.get_object, Range=f"bytes=0-{HEAD_BYTES - 1}")
+            with closing(answer["Body"]) as body:
+                size = str(answer.get("ContentRange", "")).rpartition("/")[2]
+                if not (size.isascii() and size.isdigit() and len(size) <= 18):
+                    raise RemoteError(f"{self.name}: the service does not say how long the object is ({size[:100]!r})")
+                length = min(HEAD_BYTES, checked_size(int(size), self.name))
+                self._head = b"".join(self._pieces(body, length))
+        if len(self._head) != length:
+            raise Interrupted("the first bytes came incomplete")
+        self.identity = Identity(int(size), str(answer.get("ETag", "")))
 
     def _ask(self, start: int, stop: int) -> Iterator[bytes]:
-        matching = {"IfMatch": self.etag} if self.etag else {}
+        known = self.identity
+        matching = {"IfMatch": known.etag} if known.etag else {}
         answer = self._called(self._client.get_object, Range=f"bytes={start}-{stop - 1}", **matching)
         with closing(answer["Body"]) as body:
-            if str(answer.get("ETag", "")) != self.etag:
+            if str(answer.get("ETag", "")) != known.etag:
                 raise RemoteChanged(f"{self.name} is another object than at first; search for products again")
             given = str(answer.get("ContentRange", ""))
-            if given != f"bytes {start}-{stop - 1}/{self.size}":
+            if given != f"bytes {start}-{stop - 1}/{known.size}":
                 raise RemoteError(f"{self.name}: bytes {start} to {stop - 1} were asked for, {given[:100]!r} came")
             yield from self._pieces(body, stop - start)
 

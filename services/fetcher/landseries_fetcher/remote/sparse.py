@@ -12,13 +12,14 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from landseries.artifacts.documents import canonical_json
 from landseries.errors import SourceError
 from landseries_fetcher.remote.byte_ranges import ByteRange, joined, merged, missing, total
-from landseries_fetcher.remote.reader import RangeReader, RemoteChanged, within
+from landseries_fetcher.remote.reader import Identity, RangeReader, RemoteChanged, within
 
 #: Neighbouring ranges are joined over gaps of at most so many bytes, which adds at most this share of bytes.
 GAP_BYTES: Final = 65_536
@@ -63,7 +64,7 @@ class SparseCopy:
         self,
         folder: Path,
         file_name: str,
-        open_reader: Callable[[], RangeReader],
+        open_reader: Callable[[Identity | None], RangeReader],
         *,
         room: Room | None = None,
         gap_bytes: int = GAP_BYTES,
@@ -74,7 +75,7 @@ class SparseCopy:
         Args:
             folder: of this copy alone; made where it is missing.
             file_name: of the data, as the images of the product are called.
-            open_reader: makes the reader; called only once bytes are missing.
+            open_reader: makes the reader, given what is known of the object; called only once bytes are missing.
             room: claims disk space before anything is written.
             gap_bytes: see `byte_ranges.joined`.
             waste_share: see `byte_ranges.joined`.
@@ -128,11 +129,22 @@ class SparseCopy:
         record = _read_record(self._folder / _RECORD)
         return record is not None and record["present"] == merged([(0, record["size"])])
 
-    def reader(self) -> RangeReader:
-        """The remote object, asked for at most once per copy."""
+    def reader(self, known: Identity | None) -> RangeReader:
+        """The remote object, opened at most once per copy."""
         if self._reader is None:
-            self._reader = self._open_reader()
+            self._reader = self._open_reader(known)
         return self._reader
+
+    def discard(self) -> None:
+        """Forget what is present; the next `ensure` begins anew, with another file of the same name."""
+        with (self._folder / "fill.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._forget()
+            self._reader = None
+
+    def _forget(self) -> None:
+        for known in self._folder.glob("*.json"):
+            known.unlink(missing_ok=True)
 
     def remember(self, name: str, content: Any) -> None:
         """Keep a small JSON document beside the copy, such as an index of the file."""
@@ -159,13 +171,14 @@ class Filling:
         self._record_path = copy._folder / _RECORD
         record = _read_record(self._record_path)
         if record is None or not copy.path.is_file() or copy.path.stat().st_size != record["size"]:
-            reader = copy.reader()
-            record = {"version": _RECORD_VERSION, "size": reader.size, "etag": reader.etag, "present": []}
+            record = {**asdict(copy.reader(None).identity), "present": []}
+            copy._forget()
+            copy.path.unlink(missing_ok=True)  # whoever still reads the old file goes on with it
             with copy.path.open("wb") as stream:
-                stream.truncate(reader.size)
-        self.size: int = record["size"]
+                stream.truncate(record["size"])
+        self._identity = Identity(record["size"], record["etag"], record["has_ranges"])
+        self.size = self._identity.size
         self.fetched_bytes = 0
-        self._etag: str = record["etag"]
         self._present: list[ByteRange] = record["present"]
         self._stream = copy.path.open("r+b", buffering=0)
         self._unsaved_bytes = 0
@@ -180,10 +193,10 @@ class Filling:
         wanted = missing(within(list(ranges), self.size, self.name), self._present)
         if not wanted:
             return 0
-        reader = self._copy.reader()
-        if (reader.size, reader.etag) != (self.size, self._etag):
+        reader = self._copy.reader(self._identity)
+        if reader.identity != self._identity:
             raise RemoteChanged(f"{reader.name} is another object than the one a part of which is in the cache")
-        if reader.has_ranges:
+        if self._identity.has_ranges:
             wanted = joined(wanted, self._present, self._copy._gap_bytes, self._copy._waste_share)
         else:
             wanted = merged([(0, self.size)])
@@ -227,7 +240,7 @@ class Filling:
     def _save(self) -> None:
         if self._unsaved_bytes or not self._record_path.exists():
             os.fdatasync(self._stream.fileno())
-            record = {"version": _RECORD_VERSION, "size": self.size, "etag": self._etag, "present": self._present}
+            record = {**asdict(self._identity), "version": _RECORD_VERSION, "present": self._present}
             _write_whole(self._record_path, canonical_json(record))
             self._unsaved_bytes = 0
 
@@ -238,6 +251,8 @@ def _read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_bytes())
         present = merged((int(start), int(stop)) for start, stop in record["present"])
         if record["version"] != _RECORD_VERSION or not isinstance(record["etag"], str):
+            return None
+        if not isinstance(record["has_ranges"], bool):
             return None
         size = int(record["size"])
     except (OSError, ValueError, TypeError, KeyError):
