@@ -50,6 +50,11 @@ class Area(Settings):
     def _one_of_both(self) -> Area:
         if (self.bbox is None) == (self.geojson is None):
             raise ValueError("give either `bbox` (west, south, east, north) or `geojson` (a file)")
+        if self.bbox is not None and -180 <= self.bbox[2] < 0 < self.bbox[0] <= 180:
+            raise ValueError(
+                "`bbox` has its west in the eastern hemisphere and its east in the western: it crosses the "
+                "antimeridian (180 degrees); give the two sides as two runs, or mend the order west, south, east, north"
+            )
         if self.bbox is not None and not (self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]):
             raise ValueError("`bbox` is west, south, east, north, with west < east and south < north")
         return self
@@ -58,15 +63,32 @@ class Area(Settings):
 class ReferenceMap(Settings):
     """The existing thematic map."""
 
-    path: Annotated[Path | None, Field(description="Categorical raster, in any projection")] = None
+    path: Annotated[
+        Path | None,
+        Field(
+            description="Categorical raster, or polygons (.gpkg, .shp, .fgb, .geojson, .gdb), in any projection; a "
+            "pixel has the code of the place where its centre lies"
+        ),
+    ] = None
+    field: Annotated[
+        str | None, Field(min_length=1, description="Attribute of the polygons' codes; by itself, one like CODE_18")
+    ] = None
+    layer: Annotated[
+        str | None, Field(min_length=1, description="Layer of the polygons; by itself, the only one with codes")
+    ] = None
     variable: Annotated[str | None, Field(description="Or: a variable of the cube that holds the map")] = None
     year: Annotated[Year, Field(description="Year that the map shows")]
-    legend: Annotated[str, Field(description="Shipped legend (corine, corine-paper) or a YAML file")] = "corine"
+    legend: Annotated[
+        str,
+        Field(description="Shipped legend (corine, corine-paper, corine-detailed, worldcover) or a YAML file"),
+    ] = "corine"
 
     @model_validator(mode="after")
     def _one_of_both(self) -> ReferenceMap:
         if (self.path is None) == (self.variable is None):
-            raise ValueError("give either `path` (a raster) or `variable` (of the cube)")
+            raise ValueError("give either `path` (a raster or polygons) or `variable` (of the cube)")
+        if self.path is None and (self.field is not None or self.layer is not None):
+            raise ValueError("`field` and `layer` belong to `path`; leave them out for a `variable` of the cube")
         return self
 
 

@@ -104,6 +104,7 @@ def tiles_of_area(area: BaseGeometry, tile_size_px: int, granules: Collection[st
         ConfigError: the area crosses the antimeridian or leaves UTM's latitudes, or no tile has a granule.
     """
     _check_area(area)
+    _check_utm(area)
     available = frozenset(granules)
     wanted: list[Tile] = []
     without_granule = 0
@@ -133,8 +134,10 @@ def tiles_of_raster(raster: Raster, name: str, tile_size_px: int, area: BaseGeom
         area: keep only tiles that touch it (longitude and latitude); None keeps all.
 
     Raises:
-        ConfigError: the area lies outside the cube.
+        ConfigError: the area crosses the antimeridian, or lies outside the cube.
     """
+    if area is not None:
+        _check_area(area)
     tiles = []
     for row in range(math.ceil(raster.height / tile_size_px)):
         for column in range(math.ceil(raster.width / tile_size_px)):
@@ -212,10 +215,17 @@ def _check_area(area: BaseGeometry) -> None:
     west, south, east, north = area.bounds
     if area.is_empty:
         raise ConfigError("area: is empty; give a polygon with longitude and latitude in degrees")
-    if west < -180 or east > 180 or south < -90 or north > 90:
+    if west < -360 or east > 360 or south < -90 or north > 90:
         raise ConfigError(f"area: bounds {area.bounds} are no longitudes and latitudes in degrees (WGS 84)")
-    if east - west > 180:
-        raise ConfigError("area: crosses the antimeridian; give the two sides as two runs")
+    if east - west > 180 or west < -180 or east > 180:
+        raise ConfigError(
+            f"area: reaches from {west:g} to {east:g} degrees of longitude, across or beyond the antimeridian (180 "
+            "degrees); give the two sides as two runs, each with longitudes of -180..180"
+        )
+
+
+def _check_utm(area: BaseGeometry) -> None:
+    _, south, _, north = area.bounds
     if south < -80 or north > 84:
         raise ConfigError("area: reaches beyond 80° south or 84° north, where UTM and the MGRS grid end")
 

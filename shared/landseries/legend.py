@@ -1,6 +1,7 @@
 """The legend: the classes of a map, their colours, and how the codes of an existing map become classes.
 
-A legend is a YAML file, so that users bring their own; `corine` (default) and `corine-paper` ship with landseries.
+A legend is a YAML file, so that users bring their own. With landseries ship `corine` (default: eleven classes),
+`corine-paper` (ten), `corine-detailed` (all 44 classes of level 3) and `worldcover` (ESA WorldCover).
 Class 0 is no-data everywhere.
 """
 
@@ -29,6 +30,9 @@ CORINE_CODES: Final[tuple[int, ...]] = (
 )
 
 _HIGHEST_CODE: Final = 65_535
+#: Rasters of CORINE may hold one undeclared value around the land; a map of two or more that are no codes, and more
+#: than this share of it, is another map.
+_FOREIGN_SHARE: Final = 0.001
 
 
 class LandCoverClass(BaseModel):
@@ -37,7 +41,7 @@ class LandCoverClass(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[int, Field(ge=1, le=250)]
-    name: Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f,/]+$")]
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f,/]+$")]
     colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
     codes: Annotated[list[Annotated[int, Field(ge=0, le=_HIGHEST_CODE)]], Field(min_length=1)]
 
@@ -124,6 +128,35 @@ class Legend(BaseModel):
         classes: npt.NDArray[np.uint8] = self._table()[safe]
         classes[outside] = NO_CLASS
         return classes
+
+    def check_fit(self, codes: npt.NDArray[Any]) -> None:
+        """Look whether the codes of an existing map are those of this legend.
+
+        Args:
+            codes: integer array of any shape; negative values are places without a code.
+
+        Raises:
+            ConfigError: none of them belongs to a class, or they are those of another map.
+        """
+        if self.coding == "corine":
+            self._check_corine(np.asarray(codes))
+        if not self.classify(codes).any():
+            raise ConfigError(
+                f"the map has no pixel of any class of the legend {self.title!r} over the area; check "
+                "reference.legend, whose `coding: corine` reads CORINE codes, `coding: direct` any others"
+            )
+
+    def _check_corine(self, codes: npt.NDArray[Any]) -> None:
+        """A map of other codes would be read as CORINE's numbers 1..44 where it has such values."""
+        values, counts = np.unique(codes[codes > 0], return_counts=True)
+        known = np.isin(values, [*range(1, len(CORINE_CODES) + 1), *CORINE_CODES, *self.nodata_codes])
+        foreign = values[~known].tolist()
+        if len(foreign) > 1 and counts[~known].sum() > _FOREIGN_SHARE * counts.sum():
+            raise ConfigError(
+                f"the map holds {foreign[:10]}, which are no CORINE codes; name the legend of this map as "
+                f"reference.legend ({', '.join(shipped_legends())}, or a file), or add what is no data to the "
+                "`nodata_codes` of a copy of the legend"
+            )
 
     def _table(self) -> npt.NDArray[np.uint8]:
         table = np.zeros(_HIGHEST_CODE + 1, dtype=np.uint8)

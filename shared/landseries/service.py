@@ -56,6 +56,8 @@ class Outside:
     reference_variable: str | None
     truth_path: str | None
     folder: Path
+    reference_field: str | None = None
+    reference_layer: str | None = None
 
     def resolve(self, path: Path | str) -> Path:
         """A path of the configuration as an absolute one."""
@@ -290,6 +292,8 @@ def outside_of(plan: RunPlan) -> Outside:
         reference_variable=reference.variable,
         truth_path=None if truth is None else str(plan.config_folder / truth.path),
         folder=plan.config_folder,
+        reference_field=reference.field,
+        reference_layer=reference.layer,
     )
 
 

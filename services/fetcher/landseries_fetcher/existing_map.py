@@ -1,21 +1,31 @@
-"""The existing map on a tile's grid: nearest neighbour from any projection, or a variable of the cube itself."""
+"""The existing map on a tile's grid: from a raster or polygons in any projection, or a variable of the cube itself.
+
+One rule for all: a pixel has the code of the place where its centre lies.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.warp import reproject, transform_bounds
 
+from landseries.config import LoadedConfig
 from landseries.errors import ConfigError, SourceError
 from landseries.grid import Raster, Tile
 from landseries.service import Outside
 from landseries.settings.sources import CubeSource
 from landseries_fetcher.checksums import digest_of_path
+from landseries_fetcher.polygons import in_degrees
+
+if TYPE_CHECKING:
+    from landseries_fetcher.vector_map import VectorMap
 
 #: Code of pixels that the map does not cover.
 OUTSIDE: Final = -1
@@ -24,15 +34,21 @@ _CODE_MAX: Final = 2**31 - 1
 _SAMPLE_PX: Final = 2048
 
 
-def read_codes(outside: Outside, tile: Tile) -> npt.NDArray[np.int32]:
+def read_codes(outside: Outside, tile: Tile, log: Callable[[str], None] | None = None) -> npt.NDArray[np.int32]:
     """Codes of the existing map on a tile: (rows, columns) int32, -1 where it has none.
+
+    Args:
+        outside: where the map is.
+        tile: the tile.
+        log: is told what had to be repaired.
 
     Raises:
         SourceError: the map cannot be read.
         ConfigError: it is no map of codes.
     """
     if outside.reference_path is not None:
-        return warp_codes(outside.reference_path, tile)
+        vector = _vector_map(outside.reference_path, outside.reference_layer, outside.reference_field)
+        return warp_codes(outside.reference_path, tile) if vector is None else vector.codes(tile, log)
     assert outside.reference_variable is not None
     assert isinstance(outside.source, CubeSource)
     from landseries_fetcher.sources.cube import Cube
@@ -41,18 +57,50 @@ def read_codes(outside: Outside, tile: Tile) -> npt.NDArray[np.int32]:
 
 
 def checksums(outside: Outside) -> dict[str, str]:
-    """File name -> digest of what holds the map.
+    """File name -> digest of what holds the map; of polygons also the layer and the field that are used.
 
     Raises:
         SourceError: a file is not there.
+        ConfigError: it is no map of codes.
     """
     if outside.reference_path is not None:
-        return {outside.reference_path.name: digest_of_path(outside.reference_path)}
+        vector = _vector_map(outside.reference_path, outside.reference_layer, outside.reference_field)
+        return _raster_checksums(outside.reference_path) if vector is None else vector.checksums()
     assert outside.reference_variable is not None
     assert isinstance(outside.source, CubeSource)
     from landseries_fetcher.sources.cube import Cube
 
     return Cube(outside.source, outside.resolve).variable_checksums(outside.reference_variable)
+
+
+def check_map(loaded: LoadedConfig, bounds_lonlat: tuple[float, float, float, float]) -> None:
+    """Look at the existing map of a configuration before anything is spent on a run.
+
+    Args:
+        loaded: the configuration.
+        bounds_lonlat: west, south, east, north of the area.
+
+    Raises:
+        SourceError: the map cannot be read, or does not overlap the area.
+        ConfigError: it is no map of codes, or its codes do not fit the legend.
+    """
+    settings = loaded.run.reference
+    if settings.path is not None:
+        path = loaded.resolve(settings.path)
+        vector = _vector_map(path, settings.layer, settings.field)
+        where, name = "reference.path", str(path)
+        codes = check(path, bounds_lonlat) if vector is None else vector.check(bounds_lonlat)
+    else:
+        assert settings.variable is not None
+        assert isinstance(loaded.run.source, CubeSource)
+        from landseries_fetcher.sources.cube import Cube
+
+        where, name = "reference.variable", settings.variable
+        codes = Cube(loaded.run.source, loaded.resolve).all_codes(settings.variable)
+    try:
+        loaded.legend.check_fit(codes)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error} (the map is {name})") from error
 
 
 def warp_codes(path: Path, raster: Raster) -> npt.NDArray[np.int32]:
@@ -108,8 +156,8 @@ def check(path: Path, bounds_lonlat: tuple[float, float, float, float]) -> npt.N
         if not (left < bounds.right and right > bounds.left and bottom < bounds.top and top > bounds.bottom):
             theirs = transform_bounds(source.crs, "EPSG:4326", *bounds)
             raise SourceError(
-                f"reference.path: {path} covers {_degrees(theirs)}, and does not overlap the area, "
-                f"{_degrees(bounds_lonlat)}"
+                f"reference.path: {path} covers {in_degrees(theirs)}, and does not overlap the area, "
+                f"{in_degrees(bounds_lonlat)}"
             )
         window = (
             rasterio.windows.from_bounds(
@@ -131,21 +179,55 @@ def check(path: Path, bounds_lonlat: tuple[float, float, float, float]) -> npt.N
     return np.where(nodata | (values > _CODE_MAX), OUTSIDE, values).astype(np.int32)
 
 
+def _vector_map(path: Path, layer: str | None, field: str | None) -> VectorMap | None:
+    """The map as one of polygons; None where it is a raster.
+
+    Raises:
+        SourceError: it is not there, or cannot be read.
+        ConfigError: it has no such layer or field, or no projection.
+    """
+    from landseries_fetcher.vector_map import SUFFIXES, holds_polygons, open_vector_map
+
+    if path.suffix.lower() in SUFFIXES:
+        if not path.exists():
+            raise SourceError(f"reference.path: {path} cannot be read: there is no such file")
+        if layer is not None or field is not None or holds_polygons(path):
+            return open_vector_map(path, layer, field)
+    elif layer is not None or field is not None:
+        raise ConfigError(
+            f"reference.{'layer' if layer is not None else 'field'}: {path} is read as a raster, which has none; "
+            f"vector maps end in {', '.join(SUFFIXES)}"
+        )
+    return None
+
+
+def _raster_checksums(path: Path) -> dict[str, str]:
+    """Digests of the raster and of the files that it consists of; overviews are never read."""
+    with _opened(path) as source:
+        files = {Path(name) for name in source.files if not name.endswith(".ovr")} - {path}
+    return {
+        path.name: digest_of_path(path),
+        **{os.path.relpath(file, path.parent): digest_of_path(file) for file in sorted(files)},
+    }
+
+
 def _opened(path: Path) -> rasterio.DatasetReader:
     try:
         source = rasterio.open(path)
     except rasterio.errors.RasterioError as error:
-        raise SourceError(f"reference.path: {path} cannot be read as a raster: {error}") from error
+        hint = "; combine the tiles of a folder with gdalbuildvrt" if path.is_dir() else ""
+        raise SourceError(f"reference.path: {path} cannot be read as a raster: {error}{hint}") from error
     if source.crs is None:
         source.close()
         raise ConfigError(f"reference.path: {path} has no projection (CRS); assign one, for example with gdal_edit")
     if np.dtype(source.dtypes[0]).kind not in "iu":
         kind = source.dtypes[0]
         source.close()
-        raise ConfigError(f"reference.path: {path} has {kind} values; a map of codes has whole numbers")
+        raise ConfigError(
+            f"reference.path: {path} has {kind} values; a map of codes has whole numbers: convert it, for example with "
+            "gdal_translate -ot UInt16"
+        )
+    if source.colorinterp[:3] == (ColorInterp.red, ColorInterp.green, ColorInterp.blue):
+        source.close()
+        raise ConfigError(f"reference.path: {path} is a picture in red, green and blue; give the map of codes itself")
     return source
-
-
-def _degrees(bounds: tuple[float, float, float, float]) -> str:
-    west, south, east, north = bounds
-    return f"{west:.3f}..{east:.3f} E, {south:.3f}..{north:.3f} N"

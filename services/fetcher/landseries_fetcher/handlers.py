@@ -71,13 +71,21 @@ def reference(context: Context) -> None:
     """
     tile, outside = context.tile, context.outside
     try:
-        codes = existing_map.read_codes(outside, tile)
+        codes = existing_map.read_codes(outside, tile, context.log)
         codes[~area_mask(tile, context.area)] = existing_map.OUTSIDE
         classes = context.legend.classify(codes)
     except (ConfigError, SourceError) as error:
         raise Refused(str(error)) from error
     colours = {entry.id: entry.rgb for entry in context.legend.classes}
-    write_cog(context.output("classes.tif"), classes[np.newaxis], tile, names=["class"], nodata=0, colours=colours)
+    write_cog(
+        context.output("classes.tif"),
+        classes[np.newaxis],
+        tile,
+        names=["class"],
+        nodata=0,
+        colours=colours,
+        tags={"TIFFTAG_COPYRIGHT": context.legend.attribution} if context.legend.attribution else None,
+    )
 
 
 def reference_outside(context: Context) -> Mapping[str, str]:
