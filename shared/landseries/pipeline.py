@@ -195,6 +195,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
         *("mosaic", "assessor", ("granule", "model")),
         (_need("map", tile=_I, model=_S, tolerant=True), _need("index", COMPOSITE, tile=_I, year=_E, tolerant=True)),
         *("assessor.mosaic", ("legend", "years", "models")),
+        version=2,
     ),
     Stage(
         *("report", "assessor", ()),

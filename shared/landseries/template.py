@@ -42,7 +42,15 @@ def _example(name: str) -> str:
     value = _EXAMPLES[name]
     if not isinstance(value, dict):
         return f"{name}: {_flow(value)}"
-    return "\n".join([f"{name}:", *(f"  {key}: {_flow(entry)}" for key, entry in value.items())])
+    model = RunConfig.model_fields[name].annotation
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return "\n".join([f"{name}:", *(f"  {key}: {_flow(entry)}" for key, entry in value.items())])
+    lines = [f"{name}:"]
+    for key, entry in value.items():
+        lines += [f"  ## {model.model_fields[key].description}", f"  {key}: {_flow(entry)}"]
+    for key, field in model.model_fields.items():
+        lines += [] if key in value else _commented(key, field, "  ")
+    return "\n".join(lines)
 
 
 def _flow(value: Any) -> str:

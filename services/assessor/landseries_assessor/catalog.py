@@ -20,6 +20,7 @@ from landseries.grid import Raster
 from landseries.legend import Legend
 from landseries_assessor import layout
 from landseries_assessor.mosaic import NO_VALUE
+from landseries_assessor.notices import attributions
 from landseries_assessor.results import LAYERS, ResultFile, Results
 
 EXTENSIONS: Final = (
@@ -33,12 +34,6 @@ _COLLECTION: Final = "collection.json"
 _STEP: Final = 0.005
 
 Catalogue = dict[str, dict[str, Any]]
-
-
-def attributions(years: Sequence[int], legend: Legend) -> list[str]:
-    """Whose data the maps are made from; the notice that Copernicus asks for, and the existing map's own."""
-    seen = ", ".join(map(str, years))
-    return [f"Contains modified Copernicus Sentinel data {seen}", *([legend.attribution] if legend.attribution else [])]
 
 
 def catalogue(results: Results, legend: Legend, periods: Mapping[int, Period], name: str) -> Catalogue:

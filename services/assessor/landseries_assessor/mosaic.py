@@ -20,6 +20,7 @@ from landseries.pipeline import COMPOSITE
 from landseries.service import Context, Input
 from landseries.settings.assessor import MosaicSettings
 from landseries_assessor import layout
+from landseries_assessor.notices import attributions, imagery_notice
 from landseries_assessor.sidecar import write_categories
 
 #: Value of probabilities, confidence and numbers of changes where there is no data.
@@ -41,6 +42,7 @@ class _Layer:
         names: band descriptions.
         nodata: value without data; None where every value counts.
         overviews: how overviews are made.
+        notice: whose data it is made from, for the file's own copyright tag: files travel without their catalogue.
         categories: value -> name and colour, of class-like layers.
     """
 
@@ -49,6 +51,7 @@ class _Layer:
     names: tuple[str, ...]
     nodata: int | None
     overviews: Literal["nearest", "average"]
+    notice: str
     categories: Mapping[int, tuple[str, tuple[int, int, int]]] | None = None
 
 
@@ -68,12 +71,14 @@ def mosaic(context: Context) -> None:
     if not maps:
         raise Refused(f"no tile of {granule} has a map of {model}")
     merger = _Merger(context, grid)
+    # A model learns from every year, so each of its maps is made from the data of all.
+    notice = ". ".join(attributions(context.years, context.legend))
     for year in context.years:
         found = {tile: item for tile, item in maps.items() if f"{year}.tif" in item.marker.outputs}
         if found:
             context.log(f"{year}: {len(found)} of {len(tiles)} tiles")
-            merger.merge(found, f"{year}.tif", _layers(context.legend, model, year, granule))
-    merger.merge(maps, "changes.tif", [_changes_layer(model, granule, len(context.years))])
+            merger.merge(found, f"{year}.tif", _layers(context.legend, model, year, granule, notice))
+    merger.merge(maps, "changes.tif", [_changes_layer(model, granule, len(context.years), notice)])
     if model == context.models[0]:
         for year in context.years:
             seen = {i.unit["tile"]: i for i in context.inputs("index") if i.done and i.unit["year"] == str(year)}
@@ -160,6 +165,7 @@ class _Merger:
 
 
 def _describe(target: Any, layer: _Layer) -> None:
+    target.update_tags(TIFFTAG_COPYRIGHT=layer.notice)
     for index, name in enumerate(layer.names, 1):
         target.set_band_description(index, name)
     if layer.categories is not None:
@@ -167,25 +173,26 @@ def _describe(target: Any, layer: _Layer) -> None:
         target.update_tags(1, **{f"category_{value}": name for value, (name, _) in layer.categories.items()})
 
 
-def _layers(legend: Legend, model: str, year: int, granule: str) -> list[_Layer]:
+def _layers(legend: Legend, model: str, year: int, granule: str, notice: str) -> list[_Layer]:
     def named(layer: str) -> str:
         return layout.map_file(model, year, granule, layer)
 
     categories = {entry.id: (entry.name, entry.rgb) for entry in legend.classes}
     places = tuple(range(4, 4 + len(legend.names)))
     return [
-        _Layer(named("class"), (1,), ("class",), 0, "nearest", categories),
-        _Layer(named("probabilities"), places, legend.names, NO_VALUE, "average"),
-        _Layer(named("confidence"), (2,), ("confidence in 1/200",), NO_VALUE, "average"),
-        _Layer(named("clear_views"), (3,), ("clear views",), None, "average"),
+        _Layer(named("class"), (1,), ("class",), 0, "nearest", notice, categories),
+        _Layer(named("probabilities"), places, legend.names, NO_VALUE, "average", notice),
+        _Layer(named("confidence"), (2,), ("confidence in 1/200",), NO_VALUE, "average", notice),
+        _Layer(named("clear_views"), (3,), ("clear views",), None, "average", notice),
     ]
 
 
-def _changes_layer(model: str, granule: str, years: int) -> _Layer:
+def _changes_layer(model: str, granule: str, years: int, notice: str) -> _Layer:
     categories = {number: (layout.changes_name(number), layout.changes_colour(number)) for number in range(years)}
     name = layout.changes_file(model, granule)
-    return _Layer(name, (1,), ("number of changes",), NO_VALUE, "nearest", categories)
+    return _Layer(name, (1,), ("number of changes",), NO_VALUE, "nearest", notice, categories)
 
 
 def _composite_layer(year: int, granule: str) -> _Layer:
-    return _Layer(layout.composite_file(year, granule), (1, 2, 3), ("red", "green", "blue"), 0, "average")
+    name = layout.composite_file(year, granule)
+    return _Layer(name, (1, 2, 3), ("red", "green", "blue"), 0, "average", imagery_notice([year]))

@@ -14,8 +14,8 @@ from rasterio.crs import CRS
 from landseries.legend import Legend
 from landseries.plan import RunPlan
 from landseries_assessor import layout, views, views_run
-from landseries_assessor.catalog import attributions
 from landseries_assessor.layers import VIEWS_RAMP, Pictures
+from landseries_assessor.notices import attributions
 from landseries_assessor.paper import CITATION
 from landseries_assessor.styles import CONFIDENCE_RAMP, hexadecimal
 

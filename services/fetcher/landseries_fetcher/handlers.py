@@ -77,15 +77,7 @@ def reference(context: Context) -> None:
     except (ConfigError, SourceError) as error:
         raise Refused(str(error)) from error
     colours = {entry.id: entry.rgb for entry in context.legend.classes}
-    write_cog(
-        context.output("classes.tif"),
-        classes[np.newaxis],
-        tile,
-        names=["class"],
-        nodata=0,
-        colours=colours,
-        tags={"TIFFTAG_COPYRIGHT": context.legend.attribution} if context.legend.attribution else None,
-    )
+    write_cog(context.output("classes.tif"), classes[np.newaxis], tile, names=["class"], nodata=0, colours=colours)
 
 
 def reference_outside(context: Context) -> Mapping[str, str]:

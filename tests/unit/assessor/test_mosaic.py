@@ -66,6 +66,17 @@ def test_class_maps_carry_colours_names_and_nearest_overviews(big: FinishedRun, 
     assert sidecar.count("<Row") == 11
 
 
+def test_every_file_names_whose_data_it_is_made_from(big: FinishedRun, west: dict[str, Path]):
+    legend = big.plan.legend
+    assert legend.attribution
+    for name, path in west.items():
+        if name.endswith(".tif"):
+            with rasterio.open(path) as source:
+                notice = source.tags()["TIFFTAG_COPYRIGHT"]
+            assert "modified Copernicus Sentinel data 20" in notice, name
+            assert (legend.attribution in notice) == name.startswith("maps/"), name
+
+
 def test_probabilities_are_one_named_band_per_class(big: FinishedRun, west: dict[str, Path]):
     with rasterio.open(west["maps/multi-year/2018/west_probabilities.tif"]) as source:
         assert source.descriptions == big.plan.legend.names

@@ -79,6 +79,9 @@ def test_southern_hemisphere_and_other_zones_have_their_own_lattice() -> None:
     ("outline", "message"),
     [
         (shapely.box(-179, 10, 179, 11), "antimeridian"),
+        (shapely.box(179.9, -17, 180.1, -16.9), "from 179.9 to 180.1 .* antimeridian .* two runs"),
+        (shapely.box(-180.2, -17, -179.9, -16.9), "antimeridian"),
+        (shapely.box(-180, -17, -179.9, -16.9) | shapely.box(179.9, -17, 180, -16.9), "antimeridian"),
         (shapely.box(10, 84.5, 11, 85), "84"),
         (shapely.box(698_880, 5_155_840, 704_000, 5_160_960), "longitudes and latitudes"),
         (shapely.box(100, 10, 100.1, 10.1), "32TPS"),
@@ -136,3 +139,9 @@ def test_blocks_are_dealt_by_their_shares() -> None:
     # Whole blocks, not pixels.
     blocks = parts.reshape(128, 16, 128, 16)
     assert (blocks == blocks[:, :1, :, :1]).all()
+
+
+def test_an_area_across_the_antimeridian_is_refused_for_a_cube_too() -> None:
+    raster = Raster("EPSG:32660", 800_000.0, 8_120_000.0, 10.0, 10.0, 64, 64)
+    with pytest.raises(ConfigError, match="antimeridian"):
+        tiles_of_raster(raster, "cube", 64, shapely.box(179.5, 72, 181, 74))
