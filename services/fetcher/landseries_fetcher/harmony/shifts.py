@@ -23,6 +23,8 @@ from scipy.ndimage import gaussian_filter, minimum_filter
 
 #: Side of a window in pixels: large enough for some edges in most, small enough to lie between clouds.
 WINDOW_PX: Final = 64
+#: Distance of windows in pixels: they overlap by half, so that few fall between the clouds.
+STEP_PX: Final = 32
 #: Windows of an image at most, spread evenly; more say nothing new.
 WINDOWS_MAX: Final = 144
 #: Displacements that are tried, in pixels to each side; a top at the last of them is not trusted.
@@ -34,11 +36,12 @@ _EDGE_REACH_PX: Final = 4
 _COMMON_SHARE_MIN: Final = 0.25
 #: Votes that agree lie this near to their median, in pixels; chance brings one of fifty there.
 _NEAR_PX: Final = 0.5
-_VOTES_MIN: Final = 4
+_VOTES_MIN: Final = 8
 _AGREEMENT_MIN: Final = 0.4
 _ERROR_MAX_M: Final = 1.0
-#: A median's standard error from the median absolute deviation of n normal values: 1.2533 x 1.4826 / sqrt(n).
-_MEDIAN_ERROR: Final = 1.2533 * 1.4826
+#: A median's standard error from the median absolute deviation of n normal values: 1.2533 x 1.4826 / sqrt(n), where
+#: windows that overlap are taken for half as many.
+_MEDIAN_ERROR: Final = 1.2533 * 1.4826 * math.sqrt(2)
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -144,7 +147,7 @@ def agree(votes: Votes, pixel_m: float = 10.0) -> ShiftMeasurement:
         pixel_m: size of a pixel in metres.
 
     Returns:
-        The median vote in metres, if at least four windows vote, four of ten of all windows lie within half a pixel
+        The median vote in metres, if at least eight windows vote, four of ten of all windows lie within half a pixel
         of it, and its standard error is at most a metre.
     """
     windows = len(votes)
@@ -217,8 +220,8 @@ class _Edges:
 def _windows(clear: BoolArray, reference_clear: BoolArray) -> Iterator[tuple[slice, slice]]:
     """Windows that both images see well, with a margin for gradients, evenly spread where there are too many."""
     margin = _EDGE_REACH_PX
-    step = WINDOW_PX
-    rows, columns = ((size - 2 * margin) // step for size in clear.shape)
+    step = STEP_PX
+    rows, columns = (max(0, (size - 2 * margin - WINDOW_PX) // step + 1) for size in clear.shape)
     corners = [
         (margin + row * step, margin + column * step)
         for row in range(rows)
@@ -228,7 +231,7 @@ def _windows(clear: BoolArray, reference_clear: BoolArray) -> Iterator[tuple[sli
     count = min(len(corners), WINDOWS_MAX)
     for number in range(count):
         row, column = corners[number * len(corners) // count]
-        yield slice(row - margin, row + step + margin), slice(column - margin, column + step + margin)
+        yield slice(row - margin, row + WINDOW_PX + margin), slice(column - margin, column + WINDOW_PX + margin)
 
 
 def _common_share(clear: BoolArray, reference_clear: BoolArray, row: int, column: int) -> float:
