@@ -39,7 +39,10 @@ def repair(geometries: Geometries) -> tuple[Geometries, npt.NDArray[np.bool_], n
     repaired = invalid & ~hopeless
     result = geometries.copy()
     result[hopeless] = None
-    result[repaired] = shapely.make_valid(geometries[repaired], method="structure", keep_collapsed=False)
+    for index in np.flatnonzero(repaired):
+        valid = shapely.make_valid(geometries[index], method="structure", keep_collapsed=False)
+        # GEOS may leave parts side by side that share an edge, which is no valid multipolygon.
+        result[index] = valid if shapely.is_valid(valid) else shapely.union_all(shapely.get_parts(valid))
     return result, repaired, hopeless
 
 

@@ -6,6 +6,7 @@ tile and not with the map.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyogrio  # type: ignore[import-untyped]
+import rasterio
 import shapely
 from pyogrio.errors import (  # type: ignore[import-untyped]
     CRSError,
@@ -155,8 +157,9 @@ class VectorMap:
 
     def checksums(self) -> dict[str, str]:
         """What decides the codes: the digests of the map's files, its layer and its field."""
-        beside = [self.path.with_suffix(suffix) for suffix in _BESIDE.get(self.path.suffix.lower(), ())]
-        files = [self.path, *(path for path in beside if path.is_file())]
+        suffixes = _BESIDE.get(self.path.suffix.lower(), ())
+        beside = [path for path in sorted(self.path.parent.glob(f"{glob.escape(self.path.stem)}.*")) if path.is_file()]
+        files = [self.path, *(path for path in beside if path.suffix.lower() in suffixes)]
         return {**{path.name: digest_of_path(path) for path in files}, "layer": self.layer, "field": self.field}
 
     def __str__(self) -> str:
@@ -216,7 +219,14 @@ def holds_polygons(path: Path) -> bool:
     Raises:
         SourceError: it cannot be read.
     """
-    return path.suffix.lower() != ".gpkg" or bool(_layers(path))
+    if path.suffix.lower() != ".gpkg":
+        return True
+    try:
+        return bool(_layers(path))
+    except SourceError:
+        if _is_raster(path):
+            return False
+        raise
 
 
 def open_vector_map(path: Path, layer: str | None = None, field: str | None = None) -> VectorMap:
@@ -240,6 +250,14 @@ def open_vector_map(path: Path, layer: str | None = None, field: str | None = No
     if info["crs"] is None:
         raise ConfigError(f"reference.path: {path}, layer {chosen} has no projection (CRS); assign one, as QGIS can")
     return VectorMap(path, chosen, _choose_field(path, chosen, list(info["fields"]), field), CRS(info["crs"]))
+
+
+def _is_raster(path: Path) -> bool:
+    try:
+        with rasterio.open(path):
+            return True
+    except rasterio.errors.RasterioError:
+        return False
 
 
 def _layers(path: Path) -> set[str]:
