@@ -128,6 +128,7 @@ def random_faults(seed: int, share: float, kinds: tuple[str, ...] = FAULTS) -> C
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server_state: RangeServer
 
     def do_GET(self) -> None:

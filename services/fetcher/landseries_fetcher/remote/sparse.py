@@ -222,6 +222,7 @@ class Filling:
     def sketch(self, offset: int, content: bytes) -> None:
         """Write bytes where nothing is present, without counting them as present: a reader may need a placeholder."""
         for start, stop in missing([(offset, min(offset + len(content), self.size))], self._present):
+            self._copy._room.claim(stop - start + 2 * _BLOCK_BYTES)
             self._write(start, content[start - offset : stop - offset])
 
     def close(self) -> None:
