@@ -1,0 +1,282 @@
+"""Whether the offset of each acquisition was applied, and once, judged from the levels of its dark pixels.
+
+Digital numbers of baseline 04.00 and later carry 1,000 that must be taken off. Left on, every band is brighter by 0.1;
+taken off twice, or from numbers without it, every band is darker by 0.1. Nothing else moves all bands alike: haze fades
+with wavelength, snow darkens the shortwave infrared, seasons and harvests change some bands. Acquisitions are compared
+in pairs, on the pixels that both see, by low percentiles of each band, since water, conifers and shadow stay dark all
+year; the differences of all pairs together, and the fact that no ground reflects less than nothing, decide which
+acquisitions lie a step too high or too low. So half of an archive may be wrong and be found. Where two groups differ
+by a step and no dark ground says which of them is right, the answer is that it cannot be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from landseries.bands import NODATA, REFLECTANCE_SCALE
+
+#: Bands of which dark ground exists nearly everywhere, from blue to shortwave infrared.
+LEVEL_BANDS: Final = ("B02", "B03", "B04", "B05", "B11", "B12")
+#: What a wrong offset adds to every band, in reflectance.
+STEP: Final = 0.1
+#: Fewer common pixels tell nothing of a pair.
+COMMON_PIXELS_MIN: Final = 100
+#: Each acquisition is compared with this many others at least, nearest in season first.
+_PARTNERS: Final = 12
+_PERCENTILES: Final = (5.0, 10.0, 25.0)
+_YEAR_DAYS: Final = 365.25
+
+# Costs, in reflectance per band.
+#: A wrong offset is the exception.
+_EXCEPTION: Final = 0.02
+#: Ground darker than this is no ground; residual haze removal leaves a little less than nothing.
+_DARKEST: Final = -0.03
+_IMPOSSIBLE_WEIGHT: Final = 2.0
+#: Dark pixels reflect about this much at most, where there are any.
+_DARK: Final = 0.06
+_UNLIKELY_WEIGHT: Final = 0.3
+#: An answer that another is as good as this is none.
+_MARGIN: Final = 0.01
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class LevelVerdict(StrEnum):
+    """What the pixels say about an acquisition's offset."""
+
+    OK = "ok"
+    MISSING = "missing offset"
+    DOUBLED = "doubled offset"
+    UNKNOWN = "cannot tell"
+
+
+@dataclass(frozen=True)
+class LevelFinding:
+    """The verdict on an acquisition and what it rests on.
+
+    Attributes:
+        verdict: what the pixels say.
+        dark_level: reflectance of the fifth percentile of each band, in the order of the sample's bands; NaN where
+            the acquisition has too few pixels.
+        rise: median difference of each band's dark pixels to those of the acquisitions found right, in reflectance;
+            NaN where no pair has enough pixels.
+        compared: acquisitions that it was compared with.
+        margin: by how much, in reflectance per band, the verdict explains the pixels better than any other.
+    """
+
+    verdict: LevelVerdict
+    dark_level: tuple[float, ...]
+    rise: tuple[float, ...]
+    compared: int
+    margin: float
+
+
+def judge_levels(samples: npt.NDArray[np.int16], days: Sequence[int]) -> list[LevelFinding]:
+    """Judge the offsets of acquisitions that see the same ground.
+
+    Args:
+        samples: (acquisition, band, pixel) reflectance x 10,000 at the same places of the ground in all, best of
+            `LEVEL_BANDS`; -32768 where the view is not clear. A few hundred places are enough: every n-th pixel.
+        days: day of the year of each acquisition, 1 to 366: the nearest in season are compared.
+
+    Returns:
+        A finding for each acquisition, in their order. `UNKNOWN` is no accusation: too few pixels, none to compare
+        with, or two groups that differ where nothing is dark.
+
+    Raises:
+        ValueError: the array has not three axes, or as many acquisitions as days.
+    """
+    if samples.ndim != 3 or len(samples) != len(days):
+        raise ValueError(
+            f"expected (acquisition, band, pixel) and a day for each, got {samples.shape}, {len(days)} days"
+        )
+    pairs = _compare(samples, np.asarray(days, dtype=np.float64))
+    dark = _dark_levels(samples)
+    own = np.stack([_own_cost(dark, state) for state in (-1, 0, 1)], axis=1)
+    states = _best_states(pairs, own)
+    told = _told_from_neighbours(pairs, own, states)
+    margins = np.minimum(_margins(pairs, own, states), told)
+    return [_finding(number, states, margins[number], pairs, dark) for number in range(len(samples))]
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Compared pairs.
+
+    Attributes:
+        first, second: (pair,) acquisitions.
+        rise: (pair, band) reflectance of the first's dark pixels above the second's.
+        weight: (pair,) so that those of an acquisition add up to about one.
+        cost: (pair, 5) cost of the first lying -2 to 2 steps above the second.
+    """
+
+    first: IntArray
+    second: IntArray
+    rise: FloatArray
+    weight: FloatArray
+    cost: FloatArray
+
+    def of(self, number: int) -> tuple[IntArray, IntArray, IntArray]:
+        """Pairs of an acquisition, its partners, and 1 where it is the first, -1 where it is the second."""
+        pairs = np.flatnonzero((self.first == number) | (self.second == number))
+        is_first = self.first[pairs] == number
+        return pairs, np.where(is_first, self.second[pairs], self.first[pairs]), np.where(is_first, 1, -1)
+
+
+def _compare(samples: npt.NDArray[np.int16], days: FloatArray) -> _Pairs:
+    """Compare each acquisition with those nearest in season that share enough pixels."""
+    count, bands = samples.shape[:2]
+    clear = (samples != NODATA).all(axis=1)
+    common = clear.astype(np.int64) @ clear.T.astype(np.int64)
+    apart = np.abs(days[:, None] - days[None])
+    apart = np.minimum(apart, _YEAR_DAYS - apart)
+    chosen: set[tuple[int, int]] = set()
+    for one in range(count):
+        others = [int(other) for other in np.argsort(apart[one], kind="stable") if other != one]
+        near = [other for other in others if common[one, other] >= COMMON_PIXELS_MIN][:_PARTNERS]
+        chosen |= {(min(one, other), max(one, other)) for other in near}
+    pairs = np.array(sorted(chosen), dtype=np.int64).reshape(-1, 2)
+    first, second = pairs[:, 0], pairs[:, 1]
+    rise = np.empty((len(pairs), bands))
+    for number, (one, other) in enumerate(pairs):
+        both = clear[one] & clear[other]
+        levels = [np.percentile(samples[this][:, both], _PERCENTILES, axis=1) for this in (one, other)]
+        rise[number] = np.median(levels[0] - levels[1], axis=0) / REFLECTANCE_SCALE
+    partners = np.bincount(pairs.ravel(), minlength=count)
+    weight = 1.0 / np.minimum(partners[first], partners[second])
+    steps = STEP * np.arange(-2, 3)
+    # A band that differs by more than a step in any case tells nothing: snow, or a change of the ground.
+    cost = np.minimum(np.abs(rise[:, None, :] - steps[None, :, None]), STEP).mean(axis=2)
+    return _Pairs(first, second, rise, weight, cost * weight[:, None])
+
+
+def _dark_levels(samples: npt.NDArray[np.int16]) -> FloatArray:
+    """Fifth percentile of each band in reflectance, (acquisition, band); NaN where there are too few pixels."""
+    levels = np.full(samples.shape[:2], np.nan)
+    for number, sample in enumerate(samples):
+        clear = (sample != NODATA).all(axis=0)
+        if np.count_nonzero(clear) >= COMMON_PIXELS_MIN:
+            levels[number] = np.percentile(sample[:, clear], _PERCENTILES[0], axis=1) / REFLECTANCE_SCALE
+    return levels
+
+
+def _own_cost(dark: FloatArray, state: int) -> FloatArray:
+    """Cost of acquisitions lying `state` steps too high, from their own dark levels, (acquisition,)."""
+    ground = np.nan_to_num(dark - STEP * state, nan=_DARK)
+    impossible = np.maximum(_DARKEST - ground, 0.0)
+    unlikely = np.clip(ground - _DARK, 0.0, STEP)
+    cost: FloatArray = (_IMPOSSIBLE_WEIGHT * impossible + _UNLIKELY_WEIGHT * unlikely).mean(axis=1)
+    return cost + _EXCEPTION * abs(state)
+
+
+def _best_states(pairs: _Pairs, own: FloatArray) -> IntArray:
+    """Steps that each acquisition lies too high, (acquisition,), which explain all pairs best.
+
+    Starts from all right, and from the states that the clearest pairs imply, and changes one acquisition at a time as
+    long as that helps.
+    """
+    starts = [np.zeros(len(own), dtype=np.int64), *_implied_states(pairs, own)]
+    settled = [_settle(pairs, own, start) for start in starts]
+    return min(settled, key=lambda states: round(_total_cost(pairs, own, states), 12))
+
+
+def _implied_states(pairs: _Pairs, own: FloatArray) -> list[IntArray]:
+    """States along a tree of the clearest pairs, one start for each state that the tree's first may have."""
+    ordered = np.sort(pairs.cost / pairs.weight[:, None], axis=1)
+    clearest = np.argsort(ordered[:, 0] - ordered[:, 1], kind="stable")
+    relative = np.zeros(len(own), dtype=np.int64)
+    groups = np.arange(len(own))
+    for pair in clearest:
+        one, other = int(pairs.first[pair]), int(pairs.second[pair])
+        if groups[one] == groups[other]:
+            continue
+        step = int(np.argmin(pairs.cost[pair])) - 2
+        joining = groups == groups[other]
+        relative[joining] += relative[one] - step - relative[other]
+        groups[joining] = groups[one]
+    return [np.clip(relative + state, -1, 1) for state in (-2, -1, 0, 1, 2)]
+
+
+def _settle(pairs: _Pairs, own: FloatArray, states: IntArray) -> IntArray:
+    states = states.copy()
+    neighbours = [pairs.of(number) for number in range(len(own))]
+    for _ in range(20):
+        before = states.copy()
+        for number, neighbourhood in enumerate(neighbours):
+            costs = _costs_of(number, neighbourhood, pairs, own, states)
+            best = int(np.argmin(np.round(costs, 12))) - 1
+            states[number] = best
+        if np.array_equal(before, states):
+            break
+    return states
+
+
+def _costs_of(
+    number: int, neighbourhood: tuple[IntArray, IntArray, IntArray], pairs: _Pairs, own: FloatArray, states: IntArray
+) -> FloatArray:
+    """Cost of each state of an acquisition while the others stay, (3,)."""
+    its_pairs, partners, sign = neighbourhood
+    costs = own[number].copy()
+    for state in (-1, 0, 1):
+        steps = sign * (state - states[partners])
+        costs[state + 1] += pairs.cost[its_pairs, steps + 2].sum()
+    return costs
+
+
+def _total_cost(pairs: _Pairs, own: FloatArray, states: IntArray) -> float:
+    steps = states[pairs.first] - states[pairs.second]
+    return float(pairs.cost[np.arange(len(steps)), steps + 2].sum() + own[np.arange(len(own)), states + 1].sum())
+
+
+def _margins(pairs: _Pairs, own: FloatArray, states: IntArray) -> FloatArray:
+    """By how much each acquisition's state beats its next best one, (acquisition,)."""
+    margins = np.empty(len(own))
+    for number in range(len(own)):
+        costs = _costs_of(number, pairs.of(number), pairs, own, states)
+        margins[number] = np.delete(costs, states[number] + 1).min() - costs[states[number] + 1]
+    return margins
+
+
+def _told_from_neighbours(pairs: _Pairs, own: FloatArray, states: IntArray) -> FloatArray:
+    """By how much the states beat the same ones moved by a step, per acquisition, in each connected group."""
+    groups = _connected(pairs, len(own))
+    told = np.full(len(own), np.inf)
+    for group in np.unique(groups):
+        members = np.flatnonzero(groups == group)
+        for move in (-1, 1):
+            moved = states[members] + move
+            if np.abs(moved).max() <= 1:
+                gain = own[members, moved + 1].sum() - own[members, states[members] + 1].sum()
+                told[members] = np.minimum(told[members], gain / len(members))
+    return told
+
+
+def _connected(pairs: _Pairs, count: int) -> IntArray:
+    groups = np.arange(count)
+    for one, other in zip(pairs.first, pairs.second, strict=True):
+        groups[groups == groups[other]] = groups[one]
+    return groups
+
+
+def _finding(number: int, states: IntArray, margin: float, pairs: _Pairs, dark: FloatArray) -> LevelFinding:
+    its_pairs, partners, sign = pairs.of(number)
+    right = states[partners] == 0
+    rises = sign[right, None] * pairs.rise[its_pairs[right]]
+    rise = np.median(rises, axis=0) if len(rises) else np.full(dark.shape[1], np.nan)
+    verdict = (LevelVerdict.DOUBLED, LevelVerdict.OK, LevelVerdict.MISSING)[states[number] + 1]
+    if margin < _MARGIN or np.isnan(dark[number]).any():
+        verdict = LevelVerdict.UNKNOWN
+    return LevelFinding(
+        verdict,
+        tuple(float(value) for value in np.round(dark[number], 4)),
+        tuple(float(value) for value in np.round(rise, 4)),
+        len(partners),
+        float(margin),
+    )
