@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,22 @@ import shapely
 import yaml
 from pyproj import Transformer
 from rasterio.shutil import copy as copy_raster
+from support.harness import Bench
+from support.tiny_archive import TOP_M, TinyProduct
 
-from landseries.config import LoadedConfig, load_config
+from landseries.artifacts.rasters import read_raster
+from landseries.config import LoadedConfig, load_config, parse_config
 from landseries.errors import ConfigError, SourceError
 from landseries.grid import Raster, Tile
 from landseries.legend import load_legend
-from landseries.service import Outside
+from landseries.numerics import NumericsProfile
+from landseries.pipeline import Unit
+from landseries.plan import make_plan
+from landseries.service import Outside, outside_of
 from landseries.settings.sources import SafeSource
+from landseries_fetcher.describing import describe
 from landseries_fetcher.existing_map import OUTSIDE, check_map, checksums, read_codes, warp_codes
+from landseries_fetcher.handlers import reference
 from landseries_fetcher.vector_map import open_vector_map
 
 TILE = Tile("EPSG:32632", 680_000.0, 5_240_000.0, 10.0, 10.0, 50, 60, "t", "32TPT", 0, 0)
@@ -230,3 +239,50 @@ def test_corine_of_lanjaron_as_raster_and_as_polygons(real_data: Path) -> None:
     assert len(places) > 500
     assert shapely.dwithin(places, edges, 17.7).all()
     load_legend("corine").check_fit(vector.check(raster.footprint().bounds))
+
+
+def test_the_stage_burns_polygons_and_its_identity_follows_the_field(
+    tmp_path: Path, archive: Callable[..., Path]
+) -> None:
+    """From the configuration through check and plan to the artifact, with a second field that says otherwise."""
+    day = "20180705"
+    products = archive(TinyProduct(start=f"{day}T101021", discriminator=f"{day}T134512", datastrip=f"{day}T101017"))
+    middle, area = 700_320.0, shapely.box(700_161, TOP_M - 639, 700_639, TOP_M - 1)
+    sides = [shapely.box(690_000, 5_000_000, middle, 5_300_000), shapely.box(middle, 5_000_000, 710_000, 5_300_000)]
+    pyogrio.raw.write(
+        tmp_path / "clc.gpkg",
+        geometry=shapely.to_wkb(np.array(sides, dtype=object)),
+        field_data=[np.array(["312", "512"], dtype=object), np.array([311, 311])],
+        fields=["CODE_18", "before"],
+        crs="EPSG:32632",
+        geometry_type="Polygon",
+    )
+    to_lonlat = Transformer.from_crs("EPSG:32632", "EPSG:4326", always_xy=True)
+    found = {}
+    for field in (None, "before"):
+        content = {
+            "name": "test",
+            "area": {"bbox": [0, 0, 1, 1]},
+            "years": [2018],
+            "source": {"kind": "safe", "path": str(products)},
+            "reference": {"path": "clc.gpkg", "year": 2018, "field": field},
+            "grid": {"tile_size_px": 32},
+        }
+        loaded = LoadedConfig(
+            path=tmp_path / "run.yaml",
+            run=parse_config(content, "run.yaml"),
+            legend=load_legend("corine"),
+            area=shapely.transform(area, to_lonlat.transform, interleaved=False),
+        )
+        bench = Bench(make_plan(loaded, describe(loaded), NumericsProfile()), tmp_path / f"bench-{field}")
+        unit = Unit("reference", (min(bench.plan.tile, key=lambda name: bench.plan.tile[name].left),))
+        tile = bench.plan.tile[unit["tile"]]
+        classes = read_raster(bench.run(reference, unit)["classes.tif"])
+        x = tile.left + 10 * (np.arange(tile.width) + 0.5)
+        expected = np.where(x < middle, 8, 10) if field is None else np.full(tile.width, 7)
+        covered = classes[0] != 0
+        assert covered.mean() > 0.4
+        np.testing.assert_array_equal(classes[0][covered], np.broadcast_to(expected, tile.shape)[covered])
+        found[field] = checksums(outside_of(bench.plan))
+    assert found[None]["clc.gpkg"] == found["before"]["clc.gpkg"]
+    assert found[None] != found["before"]
