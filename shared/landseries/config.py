@@ -27,12 +27,12 @@ from landseries.settings.fetcher import FetcherSettings
 from landseries.settings.indexer import IndexerSettings
 from landseries.settings.mapper import MapperSettings
 from landseries.settings.pseudolabeler import PseudolabelerSettings
+from landseries.settings.reference import ReferenceMap, Year
 from landseries.settings.sampler import SamplerSettings
 from landseries.settings.sources import CubeSource, SafeSource, Source
 from landseries.settings.storage import StorageSettings
 from landseries.settings.trainer import TrainerSettings
 
-Year = Annotated[int, Field(ge=2015, le=2100)]
 Model = Literal["multi-year", "single-year", "single-year-agreeing", "multi-year-equal"]
 MonthDay = Annotated[str, Field(pattern=r"^\d\d-\d\d$")]
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -57,38 +57,6 @@ class Area(Settings):
             )
         if self.bbox is not None and not (self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]):
             raise ValueError("`bbox` is west, south, east, north, with west < east and south < north")
-        return self
-
-
-class ReferenceMap(Settings):
-    """The existing thematic map."""
-
-    path: Annotated[
-        Path | None,
-        Field(
-            description="Categorical raster, or polygons (.gpkg, .shp, .fgb, .geojson, .gdb), in any projection; a "
-            "pixel has the code of the place where its centre lies"
-        ),
-    ] = None
-    field: Annotated[
-        str | None, Field(min_length=1, description="Attribute of the polygons' codes; by itself, one like CODE_18")
-    ] = None
-    layer: Annotated[
-        str | None, Field(min_length=1, description="Layer of the polygons; by itself, the only one with codes")
-    ] = None
-    variable: Annotated[str | None, Field(description="Or: a variable of the cube that holds the map")] = None
-    year: Annotated[Year, Field(description="Year that the map shows")]
-    legend: Annotated[
-        str,
-        Field(description="Shipped legend (corine, corine-paper, corine-detailed, worldcover) or a YAML file"),
-    ] = "corine"
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> ReferenceMap:
-        if (self.path is None) == (self.variable is None):
-            raise ValueError("give either `path` (a raster or polygons) or `variable` (of the cube)")
-        if self.path is None and (self.field is not None or self.layer is not None):
-            raise ValueError("`field` and `layer` belong to `path`; leave them out for a `variable` of the cube")
         return self
 
 
