@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from landseries.settings.base import Settings, ours
+from landseries.settings.hubs import DhusSource
 
 
 class SafeSource(Settings):
@@ -51,4 +52,4 @@ class CubeSource(Settings):
     ] = None
 
 
-Source = Annotated[SafeSource | CubeSource, Field(discriminator="kind")]
+Source = Annotated[SafeSource | CubeSource | DhusSource, Field(discriminator="kind")]

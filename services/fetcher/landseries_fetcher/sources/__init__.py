@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from landseries.settings.hubs import DhusSource
 from landseries.settings.sources import CubeSource, Source
 from landseries_fetcher.sources.base import ImagerySource
 
@@ -24,6 +25,10 @@ def open_source(source: Source, resolve: Callable[[Path], Path]) -> ImagerySourc
         from landseries_fetcher.sources.cube import Cube
 
         return Cube(source, resolve)
+    if isinstance(source, DhusSource):
+        from landseries_fetcher.sources.dhus import Dhus
+
+        return Dhus(source, resolve)
     from landseries_fetcher.sources.safe import SafeFolder
 
     return SafeFolder(resolve(source.path))
