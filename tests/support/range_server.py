@@ -7,6 +7,7 @@ import random
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -79,18 +80,17 @@ class RangeServer:
             self.ranges.clear()
             self.at_once_max = 0
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Count a request while it is in work."""
+    def enter(self) -> None:
+        """Count a request from now on."""
         with self._lock:
             self.times.append(time.monotonic())
             self._at_once += 1
             self.at_once_max = max(self.at_once_max, self._at_once)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._at_once -= 1
+
+    def leave(self) -> None:
+        """A request is as good as answered."""
+        with self._lock:
+            self._at_once -= 1
 
 
 @contextmanager
@@ -101,8 +101,7 @@ def range_server(files: dict[str, bytes] | None = None) -> Iterator[RangeServer]
     class Handler(_Handler):
         server_state = state
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -126,6 +125,15 @@ def random_faults(seed: int, share: float, kinds: tuple[str, ...] = FAULTS) -> C
     return fault
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Connections that are broken on purpose need no traceback; other mistakes do."""
+        if not isinstance(sys.exception(), OSError | ValueError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -134,16 +142,25 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         state = self.server_state
         path = self.path.split("?")[0].lstrip("/")
-        with state.working():
-            state.requests[path] += 1
-            fault = state.fault(path)
-            if fault is not None:
-                state.faults_done[fault] += 1
-            time.sleep(state.delay_s)
-            try:
-                self._answer(path, fault)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
+        self._is_counted = True
+        state.enter()
+        state.requests[path] += 1
+        fault = state.fault(path)
+        if fault is not None:
+            state.faults_done[fault] += 1
+        time.sleep(state.delay_s)
+        try:
+            self._answer(path, fault)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """To be called before the client can see the end of the answer, and ask again elsewhere."""
+        if self._is_counted:
+            self._is_counted = False
+            self.server_state.leave()
 
     def _answer(self, path: str, fault: str | None) -> None:
         state = self.server_state
@@ -181,8 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
         stop = len(body) // 2 if fault in ("truncated", "reset_midway") else len(body)
         for at in range(0, stop, _PIECE_BYTES):
             piece = body[at : min(at + _PIECE_BYTES, stop)]
+            if at + _PIECE_BYTES >= stop:
+                self._leave()
+            state.bytes_sent[path] += len(piece)  # before the client sees them
             self.wfile.write(piece)
-            state.bytes_sent[path] += len(piece)
             if fault == "slow":
                 time.sleep(state.slow_s)
         if fault in ("truncated", "reset_midway"):
@@ -207,6 +226,8 @@ class _Handler(BaseHTTPRequestHandler):
         }[self.server_state.tagging]
 
     def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        if not length:
+            self._leave()
         self.server_state.answers[status] += 1
         self.send_response(status)
         self.send_header("Content-Length", str(length))
@@ -219,6 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._head(status, 0, {"Retry-After": waits} if status in (429, 503) and waits is not None else {})
 
     def _hang_up(self, *, hard: bool) -> None:
+        self._leave()
         self.close_connection = True
         self.wfile.flush()
         if hard:

@@ -18,7 +18,8 @@ def noisy(shape: tuple[int, int], bands: int = 1, seed: int = 7) -> npt.NDArray[
     draw = np.random.default_rng(seed)
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     noise = draw.integers(0, 2 + (columns // 40) ** 2 % 500, (bands, *shape))
-    return (1 + rows + 3 * columns + noise).astype(np.uint16)
+    values: npt.NDArray[np.uint16] = (1 + rows + 3 * columns + noise).astype(np.uint16)
+    return values
 
 
 def write_image(path: Path, values: npt.NDArray[Any], driver: str, **options: Any) -> Path:

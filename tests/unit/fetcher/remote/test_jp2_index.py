@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -217,7 +218,8 @@ def test_a_remembered_index_of_another_version_is_read_anew(images: dict[str, Pa
     copy, _ = _copy(tmp_path, images["walked"])
     ensure_window(copy, [window])
     kept = copy.recall("jp2-index")
-    for content in ({**kept, "version": 0}, [], {"version": 1}, {**kept, "origin": 3}):
+    others: list[Any] = [{**kept, "version": 0}, [], {"version": 1}, {**kept, "origin": 3}]
+    for content in others:
         copy.remember("jp2-index", content)
         ensure_window(copy, [window])
         assert copy.recall("jp2-index") == kept

@@ -113,7 +113,7 @@ class _Broken:
 
 def _refusal(status: int, code: str, headers: dict[str, str] | None = None) -> ClientError:
     facts = {"HTTPStatusCode": status, "HTTPHeaders": headers or {}}
-    return ClientError({"Error": {"Code": code}, "ResponseMetadata": facts}, "GetObject")  # type: ignore[typeddict-item]
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": facts}, "GetObject")
 
 
 def test_faults_are_outlasted(client: Any, key: str) -> None:
