@@ -44,6 +44,13 @@ _UNLIKELY_WEIGHT: Final = 0.3
 #: An answer that another is as good as this is none.
 _MARGIN: Final = 0.01
 
+# In reflectance, against acquisitions that are right.
+#: The median band of a right acquisition differs by no more.
+_LEVEL_MAX: Final = 0.03
+#: That of one with a wrong offset differs by at least this, and its least band by the other.
+_STEP_MIN: Final = 0.07
+_EVERY_BAND_MIN: Final = 0.03
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -172,8 +179,8 @@ def _own_cost(dark: FloatArray, state: int) -> FloatArray:
     ground = np.nan_to_num(dark - STEP * state, nan=_DARK)
     impossible = np.maximum(_DARKEST - ground, 0.0)
     unlikely = np.clip(ground - _DARK, 0.0, STEP)
-    cost: FloatArray = (_IMPOSSIBLE_WEIGHT * impossible + _UNLIKELY_WEIGHT * unlikely).mean(axis=1)
-    return cost + _EXCEPTION * abs(state)
+    cost = _IMPOSSIBLE_WEIGHT * impossible + _UNLIKELY_WEIGHT * unlikely + _EXCEPTION * abs(state)
+    return np.asarray(cost.mean(axis=1), dtype=np.float64)
 
 
 def _best_states(pairs: _Pairs, own: FloatArray) -> IntArray:
@@ -270,13 +277,24 @@ def _finding(number: int, states: IntArray, margin: float, pairs: _Pairs, dark: 
     right = states[partners] == 0
     rises = sign[right, None] * pairs.rise[its_pairs[right]]
     rise = np.median(rises, axis=0) if len(rises) else np.full(dark.shape[1], np.nan)
-    verdict = (LevelVerdict.DOUBLED, LevelVerdict.OK, LevelVerdict.MISSING)[states[number] + 1]
-    if margin < _MARGIN or np.isnan(dark[number]).any():
-        verdict = LevelVerdict.UNKNOWN
+    state = int(states[number])
+    sure = margin >= _MARGIN and not np.isnan(dark[number]).any() and _bears_out(state, rise)
+    verdict = (LevelVerdict.DOUBLED, LevelVerdict.OK, LevelVerdict.MISSING)[state + 1]
     return LevelFinding(
-        verdict,
+        verdict if sure else LevelVerdict.UNKNOWN,
         tuple(float(value) for value in np.round(dark[number], 4)),
         tuple(float(value) for value in np.round(rise, 4)),
         len(partners),
         float(margin),
     )
+
+
+def _bears_out(state: int, rise: FloatArray) -> bool:
+    """Whether differences to right acquisitions fit a state: flat haze and missed cloud fit none."""
+    if np.isnan(rise).any():
+        return True
+    middle = float(np.median(rise))
+    if state == 0:
+        return abs(middle) <= _LEVEL_MAX
+    towards = rise * state
+    return bool(middle * state >= _STEP_MIN and towards.min() >= _EVERY_BAND_MIN)
