@@ -294,7 +294,8 @@ def _area_text(area: BaseGeometry) -> str:
     """Well-known text of an area that is short enough for a query: the hull, or else the box around it."""
     hull = area.convex_hull
     text = _well_known(hull)
-    return text if hull.geom_type == "Polygon" and len(text) <= _AREA_TEXT_MAX else _well_known(shapely.box(*area.bounds))
+    is_short = hull.geom_type == "Polygon" and len(text) <= _AREA_TEXT_MAX
+    return text if is_short else _well_known(shapely.box(*area.bounds))
 
 
 def _well_known(geometry: BaseGeometry) -> str:

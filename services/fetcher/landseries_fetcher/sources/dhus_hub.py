@@ -234,7 +234,7 @@ class Hub:
         try:
             yield
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise Interrupted(f"{type(error).__name__}") from error
+            raise Interrupted(f"{type(error).__name__}: {str(error)[:160]}") from error
         except (known.LTAError, known.LTATriggered):
             raise
         except known.UnauthorizedError as error:

@@ -148,7 +148,7 @@ def test_another_worker_goes_on_where_one_gave_up(hub_of: HubOf, open_hub: OpenH
     size = len(hub.only().content)
     hub.faults.truncated, hub.faults.part = 1, size // 2
     first = open_hub(hub, patience_s=0.005)
-    with pytest.raises(SourceError, match="the body ended|Connection|Chunked"):
+    with pytest.raises(SourceError, match="IncompleteRead"):
         _catalogue(first)
     assert len(_catalogue(open_hub(hub)).acquisitions) == 1
     assert hub.body_bytes == size
@@ -206,7 +206,7 @@ def test_offline_products_are_ordered_together_and_awaited_elsewhere(hub_of: Hub
 def test_offline_beyond_the_quota(hub_of: HubOf, open_hub: OpenHub) -> None:
     hub = hub_of()
     hub.only().polls, hub.faults.quota = 0, 1
-    with pytest.raises(NotNow, match="takes no order: User quota exceeded: .*20 fetches"):
+    with pytest.raises(NotNow, match=r"takes no order: User quota exceeded: .*20 fetches"):
         _catalogue(open_hub(hub))
     with pytest.raises(NotNow, match="was ordered"):
         _catalogue(open_hub(hub))
