@@ -58,7 +58,7 @@ def unsigned(url: str, *, renew: bool) -> Signed:
 
 
 def new_pool(ca_file: str | None = None) -> urllib3.PoolManager:
-    """Connections that several readers share.
+    """Connections that the readers of one process share (not those of a process that it forks).
 
     Args:
         ca_file: trusted certificates in PEM format; None for the system's.

@@ -9,7 +9,6 @@ from typing import Any, Final
 from landseries_fetcher.remote.byte_ranges import ByteRange
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import (
-    CHUNK_BYTES,
     HEAD_BYTES,
     Gate,
     Identity,
@@ -26,6 +25,8 @@ _AWAY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _AWAY_CODES: Final = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
 _CONNECT_S: Final = 10
 _READ_S: Final = 30
+#: A read waits until it has so many bytes: few, so that a slow body is noticed.
+_PIECE_BYTES: Final = 1 << 16
 
 
 def new_client(
@@ -140,8 +141,7 @@ class S3Ranges:
     def _pieces(self, body: Any, length: int) -> Iterator[bytes]:
         while length > 0:
             try:
-                # Not the body's own `read`, which waits until the whole piece is there.
-                piece = body._raw_stream.read1(min(CHUNK_BYTES, length))
+                piece = body.read(min(_PIECE_BYTES, length))
             except _errors() as error:
                 raise Interrupted(f"{type(error).__name__} while the server was asked") from error
             if not piece:

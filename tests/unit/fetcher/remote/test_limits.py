@@ -122,7 +122,7 @@ def _fetch(folder: Path, url: str, number: int, quota: Quota, results: multiproc
     results.put(sum(done))
 
 
-@pytest.mark.parametrize("quota", [Quota(3), Quota(3, 90, 2.0)], ids=["connections", "requests"])
+@pytest.mark.parametrize("quota", [Quota(3), Quota(3, 180, 2.0)], ids=["connections", "requests"])
 def test_four_processes_never_exceed_the_quota(tmp_path: Path, quota: Quota) -> None:
     """Twelve threads in four processes, a server that fails, and three connections."""
     with range_server({"image": CONTENT}) as server:

@@ -100,10 +100,10 @@ class _Broken:
     def __init__(self, stream: Any, length: int) -> None:
         self._stream, self._left = stream, length
 
-    def read1(self, amount: int) -> bytes:
+    def read(self, amount: int) -> bytes:
         if not self._left:
             raise ConnectionResetError
-        content: bytes = self._stream.read1(min(amount, self._left))
+        content: bytes = self._stream.read(min(amount, self._left))
         self._left -= len(content)
         return content
 
