@@ -47,9 +47,13 @@ _MARGIN: Final = 0.01
 # In reflectance, against acquisitions that are right.
 #: The median band of a right acquisition differs by no more.
 _LEVEL_MAX: Final = 0.03
-#: That of one with a wrong offset differs by at least this, and its least band by the other.
+#: That of one with a wrong offset differs by at least this, and no band the other way.
 _STEP_MIN: Final = 0.07
-_EVERY_BAND_MIN: Final = 0.03
+#: Against fewer than this many, every band must differ by a step, give or take this.
+_FEW: Final = 3
+_STEP_SPREAD: Final = 0.05
+#: Without such acquisitions, this share of the bands must show dark levels that are right, or impossible.
+_MOST: Final = 0.5
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -95,7 +99,8 @@ def judge_levels(samples: npt.NDArray[np.int16], days: Sequence[int]) -> list[Le
 
     Returns:
         A finding for each acquisition, in their order. `UNKNOWN` is no accusation: too few pixels, none to compare
-        with, or two groups that differ where nothing is dark.
+        with, snow or haze over most of it, two groups that differ where nothing is dark, or acquisitions that are
+        alike but so bright that all may lack the offset.
 
     Raises:
         ValueError: the array has not three axes, or as many acquisitions as days.
@@ -179,8 +184,9 @@ def _own_cost(dark: FloatArray, state: int) -> FloatArray:
     ground = np.nan_to_num(dark - STEP * state, nan=_DARK)
     impossible = np.maximum(_DARKEST - ground, 0.0)
     unlikely = np.clip(ground - _DARK, 0.0, STEP)
-    cost = _IMPOSSIBLE_WEIGHT * impossible + _UNLIKELY_WEIGHT * unlikely + _EXCEPTION * abs(state)
-    return np.asarray(cost.mean(axis=1), dtype=np.float64)
+    cost: FloatArray = _IMPOSSIBLE_WEIGHT * impossible + _UNLIKELY_WEIGHT * unlikely + _EXCEPTION * abs(state)
+    mean: FloatArray = np.mean(cost, axis=1)
+    return mean
 
 
 def _best_states(pairs: _Pairs, own: FloatArray) -> IntArray:
@@ -230,7 +236,7 @@ def _costs_of(
 ) -> FloatArray:
     """Cost of each state of an acquisition while the others stay, (3,)."""
     its_pairs, partners, sign = neighbourhood
-    costs = own[number].copy()
+    costs = np.array(own[number], dtype=np.float64)
     for state in (-1, 0, 1):
         steps = sign * (state - states[partners])
         costs[state + 1] += pairs.cost[its_pairs, steps + 2].sum()
@@ -278,7 +284,7 @@ def _finding(number: int, states: IntArray, margin: float, pairs: _Pairs, dark: 
     rises = sign[right, None] * pairs.rise[its_pairs[right]]
     rise = np.median(rises, axis=0) if len(rises) else np.full(dark.shape[1], np.nan)
     state = int(states[number])
-    sure = margin >= _MARGIN and not np.isnan(dark[number]).any() and _bears_out(state, rise)
+    sure = margin >= _MARGIN and not np.isnan(dark[number]).any() and _bears_out(state, rises, dark[number])
     verdict = (LevelVerdict.DOUBLED, LevelVerdict.OK, LevelVerdict.MISSING)[state + 1]
     return LevelFinding(
         verdict if sure else LevelVerdict.UNKNOWN,
@@ -289,12 +295,15 @@ def _finding(number: int, states: IntArray, margin: float, pairs: _Pairs, dark: 
     )
 
 
-def _bears_out(state: int, rise: FloatArray) -> bool:
-    """Whether differences to right acquisitions fit a state: flat haze and missed cloud fit none."""
-    if np.isnan(rise).any():
+def _bears_out(state: int, rises: FloatArray, dark: FloatArray) -> bool:
+    """Whether a state fits the levels; `rises` (acquisition, band) above right ones. Haze and missed cloud fit none."""
+    if state == -1 and np.mean(dark < _DARKEST) >= _MOST:
         return True
-    middle = float(np.median(rise))
+    if not len(rises):
+        return state == 0 and bool(np.mean((dark >= _DARKEST) & (dark <= _DARK)) >= _MOST)
+    rise = np.median(rises, axis=0)
     if state == 0:
-        return abs(middle) <= _LEVEL_MAX
-    towards = rise * state
-    return bool(middle * state >= _STEP_MIN and towards.min() >= _EVERY_BAND_MIN)
+        return bool(abs(np.median(rise)) <= _LEVEL_MAX)
+    if len(rises) < _FEW:
+        return bool(np.abs(rise - STEP * state).max() <= _STEP_SPREAD)
+    return bool(np.median(rise) * state >= _STEP_MIN and (rise * state).min() >= 0)
