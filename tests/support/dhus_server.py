@@ -154,6 +154,8 @@ def _footprint() -> shapely.Polygon:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
 
     @property
     def hub(self) -> Hub:
@@ -210,29 +212,31 @@ class _Handler(BaseHTTPRequestHandler):
         content, start = product.content, 0
         if hub.take("damaged"):
             content = content[:-1] + bytes([content[-1] ^ 1])
-        asked = re.fullmatch(r"bytes=(\d+)-\d*", self.headers.get("Range", ""))
-        if asked and not faults.ignores_ranges:
-            start = int(asked[1])
-        end = start + faults.part if hub.take("truncated") else len(content)
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        last, is_part = len(content), asked is not None and not faults.ignores_ranges
+        if asked is not None and is_part:
+            start, last = int(asked[1]), min(last, int(asked[2] or last) + 1)
+        end = min(start + faults.part, last) if hub.take("truncated") else last
+        self.send_response(206 if is_part else 200)
+        self.send_header("Content-Length", str(last - start))
+        if is_part:
+            self.send_header("Content-Range", f"bytes {start}-{last - 1}/{len(content)}")
         self.end_headers()
         with hub.lock:
             hub.bodies += 1
             hub.at_once = max(hub.at_once, hub.bodies)
         try:
-            for place in range(start, min(end, len(content)), 4_096):
+            for place in range(start, end, 4_096):
                 time.sleep(faults.slow_s)
                 piece = content[place : min(place + 4_096, end)]
                 self.wfile.write(piece)
+                self.wfile.flush()
                 with hub.lock:
                     hub.body_bytes += len(piece)
         finally:
             with hub.lock:
                 hub.bodies -= 1
-        self.close_connection = end < len(content)
+        self.close_connection = end < last
 
     def _json(self, content: Any, status: int = 200) -> None:
         self._send(status, json.dumps(content).encode(), "application/json")

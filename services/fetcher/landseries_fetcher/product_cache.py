@@ -106,6 +106,10 @@ class ProductCache:
                     shutil.rmtree(workshop, ignore_errors=True)
             # An exclusive lock cannot become a shared one at once, so look again.
 
+    def has(self, key: str) -> bool:
+        """Whether an entry is there now."""
+        return (self._folder / "products" / key).is_dir()
+
     @contextmanager
     def slot(self, name: str, count: int) -> Iterator[None]:
         """One of so many rights that all who share the folder have together.

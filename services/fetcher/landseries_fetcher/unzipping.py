@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 #: The central directory is read in one piece, before its entries can be counted.
 _DIRECTORY_BYTES_MAX: Final = 8 * 2**20
@@ -34,6 +34,19 @@ _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImp
 
 class BadArchive(Exception):
     """An archive that is damaged, or does what no product does; the text is the reason."""
+
+
+class Seekable(Protocol):
+    """What is read of an archive."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes from the current offset; fewer only at the end."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to an offset, and return it from the start."""
+
+    def tell(self) -> int:
+        """The current offset."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +70,23 @@ DEFAULT_LIMITS: Final = UnzipLimits()
 def unzip(
     archive: Path, folder: Path, is_wanted: Callable[[str], bool], limits: UnzipLimits = DEFAULT_LIMITS
 ) -> tuple[str, ...]:
-    """Unpack the wanted files.
+    """Unpack the wanted files of a zip file; see `unzip_stream`."""
+    with archive.open("rb") as stream:
+        return unzip_stream(stream, archive.stat().st_size, folder, is_wanted, limits)
+
+
+def unzip_stream(
+    stream: Seekable,
+    size: int,
+    folder: Path,
+    is_wanted: Callable[[str], bool],
+    limits: UnzipLimits = DEFAULT_LIMITS,
+) -> tuple[str, ...]:
+    """Unpack the wanted files; of the others nothing is read.
 
     Args:
-        archive: the zip file.
+        stream: the zip archive.
+        size: its length in bytes.
         folder: an existing, empty folder; after an error it may hold some of the files, complete or not.
         is_wanted: whether a file is unpacked, by its name with `/` between the parts.
         limits: what the archive may hold.
@@ -73,21 +99,19 @@ def unzip(
             entries of one name, encryption, or more than the limits allow.
         OSError: the disk is full, or the folder cannot be written.
     """
-    with archive.open("rb") as stream:
-        try:
-            with zipfile.ZipFile(_Reader(stream)) as content:
-                entries = content.infolist()
-                files = checked_entries(entries, limits)
-                wanted = sorted((entry for entry in files if is_wanted(entry.filename)), key=lambda e: e.filename)
-                for entry in wanted:
-                    _write(content, entry, folder)
-        except (*_DAMAGE, ValueError) as error:
-            raise BadArchive(f"is damaged or no zip archive: {error}") from error
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            # An offset before the start of the file.
-            raise BadArchive("is damaged: it points out of itself") from error
+    try:
+        with zipfile.ZipFile(_Reader(stream, size)) as content:
+            files = checked_entries(content.infolist(), limits)
+            wanted = sorted((entry for entry in files if is_wanted(entry.filename)), key=lambda e: e.filename)
+            for entry in wanted:
+                _write(content, entry, folder)
+    except (*_DAMAGE, ValueError) as error:
+        raise BadArchive(f"is damaged or no zip archive: {error}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # An offset before the start of the file.
+        raise BadArchive("is damaged: it points out of itself") from error
     return tuple(entry.filename for entry in wanted)
 
 
@@ -173,9 +197,9 @@ def _write(content: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> No
 class _Reader(io.BufferedIOBase):
     """A file of which nobody reads much at once: a directory of gigabytes is refused before it is in memory."""
 
-    def __init__(self, stream: io.BufferedReader) -> None:
+    def __init__(self, stream: Seekable, size: int) -> None:
         self._stream = stream
-        self._end = os.fstat(stream.fileno()).st_size
+        self._end = size
 
     def read(self, size: int | None = -1, /) -> bytes:
         rest = self._end - self._stream.tell()

@@ -34,6 +34,7 @@ class DhusSource(Settings):
         Field(description="Folder of downloaded products; null: LANDSERIES_CACHE_FOLDER, else the user's cache folder"),
     ] = None
     cache_gib: float = ours(200.0, "The cache folder holds no more; products not used for longest go first", gt=0)
+    parts: bool = ours(True, "A search reads only metadata and SCL of each product; false: whole products, MD5 checked")
     max_downloads: int = ours(2, "Downloads at the same time of all that share the cache folder; hubs allow few", ge=1)
     patience_s: float = ours(300.0, "How long a request is tried again while the hub is away", gt=0)
     offline_patience_h: float = ours(72.0, "How long a product may stay offline before it is left out", gt=0)

@@ -1,17 +1,19 @@
 """Level-2A products of a DHuS hub, downloaded into a cache folder when they are first needed.
 
-A hub delivers products as a whole. Those that it has put into its long-term archive must be ordered and come hours
-later: the unit that needs one is put off, after all that the listing showed were ordered, and others go on meanwhile.
+A search needs little of each product, and reads it through ranges of its zip file where the hub knows ranges; what is
+chosen is downloaded as a whole. Products that the hub has put into its long-term archive must be ordered and come
+hours later: the unit that needs one is put off, after all that the listing showed were ordered, and others go on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -26,20 +28,21 @@ from landseries.settings.hubs import DhusSource
 from landseries_fetcher.images import Driver, LocalImage
 from landseries_fetcher.product_cache import FILES, Held, ProductCache
 from landseries_fetcher.sources.base import UnreadableProduct
+from landseries_fetcher.sources.dhus_files import RemoteFile, is_looked_at, is_needed, unpack
 from landseries_fetcher.sources.dhus_hub import (
     DIGESTS,
     Hub,
     HubFile,
     HubProduct,
     MissingProduct,
+    NoRanges,
     Offline,
     QuotaExceeded,
     credentials,
 )
-from landseries_fetcher.sources.level2a import IMAGES, Level2A, Listed
-from landseries_fetcher.sources.metadata import PRODUCT_METADATA, BadMetadata, ProductMetadata, read_metadata
+from landseries_fetcher.sources.level2a import IMAGES, SCENE, Level2A, Listed
+from landseries_fetcher.sources.metadata import BadMetadata, ProductMetadata, read_metadata
 from landseries_fetcher.sources.safe import images_of
-from landseries_fetcher.unzipping import BadArchive, unzip
 
 #: How long what the hub said of its products is believed.
 _BELIEVED_S: Final = 600.0
@@ -49,6 +52,8 @@ _ORDER_AGAIN_S: Final = 3_600.0
 _DOWNLOADS: Final = 3
 #: Hubs refuse queries of more than some 3,900 characters.
 _AREA_TEXT_MAX: Final = 1_500
+#: The metadata and the scene classification of a product are not larger.
+_PARTS_BYTES: Final = 32 * 2**20
 
 
 class Dhus(Level2A):
@@ -63,16 +68,26 @@ class Dhus(Level2A):
         super().__init__(_archive(source, cache_folder(source.cache, resolve), credentials()))
 
 
-class HeldImage:
-    """An image of the cache, whose product stays there for as long as the image is known; see `ImageFile`."""
+class HubImage:
+    """An image of a product that is downloaded when the image is read, and then held; see `ImageFile`."""
 
-    def __init__(self, image: LocalImage, held: Held) -> None:
-        self._image = image
-        self._held = held
+    driver: Driver = "JP2OpenJPEG"
+
+    def __init__(self, name: str, find: Callable[[], tuple[LocalImage, Held]]) -> None:
+        self.name = name
+        self._find = find
+        self._found: tuple[LocalImage, Held] | None = None
+
+    def path(self) -> Path:
+        """See `ImageFile.path`."""
+        if self._found is None:
+            self._found = self._find()
+        image, _ = self._found
         self.name = image.name
-        self.driver: Driver = image.driver
-        self.path = image.path
-        self.ensure = image.ensure
+        return image.path()
+
+    def ensure(self, column: int, row: int, width: int, height: int) -> None:
+        """See `ImageFile.ensure`: all of it is there."""
 
 
 class HubArchive:
@@ -85,6 +100,7 @@ class HubArchive:
         self._listings: dict[tuple[str, Period], tuple[float, list[Listed]]] = {}
         self._files: dict[str, tuple[float, HubFile]] = {}
         self._refused: dict[str, tuple[float, str]] = {}
+        self._downloading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def place(self) -> str:
@@ -115,17 +131,32 @@ class HubArchive:
         return f"{file.algorithm}:{file.digest}" if file.digest else f"id:{product.path}"
 
     def metadata(self, product: Listed) -> ProductMetadata:
-        return read_metadata(self._product(product).path, product.name)
+        return read_metadata(self._held(product, is_looked_at).path, product.name)
 
-    def images(self, product: Listed) -> dict[tuple[str, int], HeldImage]:
+    def images(self, product: Listed) -> dict[tuple[str, int], HubImage]:
+        def finder(key: tuple[str, int]) -> Callable[[], tuple[LocalImage, Held]]:
+            return lambda: self._image(product, key)
+
+        return {key: HubImage(f"{key[0]}_{key[1]}m.jp2", finder(key)) for key in IMAGES}
+
+    def _image(self, product: Listed, key: tuple[str, int]) -> tuple[LocalImage, Held]:
+        """An image, and the right to read it."""
         try:
-            held = self._product(product)
+            if key[0] == SCENE:
+                held = self._held(product, is_looked_at)
+            else:
+                # Threads of one unit wait for its download however long it takes; other workers put their units off.
+                with self._downloading[product.path]:
+                    held = self._held(product, is_needed)
         except BadMetadata as reason:
             raise UnreadableProduct(product.name.id, str(reason)) from reason
-        return {key: HeldImage(image, held) for key, image in images_of(held.path).items()}
+        image = images_of(held.path).get(key)
+        if image is None:
+            raise UnreadableProduct(product.name.id, f"has no image {key[0]} at {key[1]} m")
+        return image, held
 
-    def _product(self, product: Listed) -> Held:
-        """The folder of a product, downloaded where it is not there.
+    def _held(self, product: Listed, wanted: Callable[[str, str], bool]) -> Held:
+        """The folder of a product with at least what is wanted, downloaded where it is not there.
 
         Raises:
             BadMetadata: what the hub delivers cannot be used; the text says why.
@@ -140,40 +171,63 @@ class HubArchive:
                 raise BadMetadata(
                     f"the hub gives no digest of it ({' or '.join(DIGESTS)}): damage could not be noticed"
                 )
+            key = _key(product, file)
+            if wanted is is_looked_at and self._source.parts and not self._cache.has(key):
+                with suppress(NoRanges):
+                    return self._cache.hold(
+                        f"{key}_parts", min(file.size, _PARTS_BYTES), lambda shop: self._make_parts(product, file, shop)
+                    )
             # Beside the zip file lie its unpacked images, which are hardly larger.
-            held = self._cache.hold(
-                _key(product, file), 2 * file.size + (1 << 20), lambda workshop: self._make(product, file, workshop)
-            )
+            return self._cache.hold(key, 2 * file.size + (1 << 20), lambda shop: self._make(product, file, shop))
         except MissingProduct as error:
             raise BadMetadata(f"is no longer on the hub ({error})") from error
         except BadMetadata as reason:
             self._refused[product.path] = time.monotonic(), str(reason)
             raise
-        return held
+
+    def _make_parts(self, product: Listed, file: HubFile, workshop: Path) -> None:
+        """Read from the zip file on the hub what a search looks at; guarded by the checksums in the zip file."""
+        self._check(product, file)
+        remote = RemoteFile(file.size, lambda start, stop: self._hub.part(product.path, start, stop))
+        with self._order_where_offline(product), self._cache.slot("download", self._source.max_downloads):
+            unpack(remote, file.size, workshop / FILES, product.name.id, is_looked_at)
 
     def _make(self, product: Listed, file: HubFile, workshop: Path) -> None:
         """Download, check and unpack a product."""
-        now = self._file(product.path, anew=True)
-        if (now.size, now.digest) != (file.size, file.digest):
-            raise BadMetadata("it was replaced on the hub while it was being read")
-        if not now.online:
-            self._put_off(product)
+        self._check(product, file)
         archive = workshop / "product.zip"
         for _ in range(_DOWNLOADS):
-            try:
-                with self._cache.slot("download", self._source.max_downloads):
-                    self._hub.download(product.path, file.size, archive)
-            except Offline:
-                self._put_off(product)
-            except QuotaExceeded as error:
-                raise NotNow(f"{product.name.id} is offline, and the hub takes no order: {error}") from error
+            with self._order_where_offline(product), self._cache.slot("download", self._source.max_downloads):
+                self._hub.download(product.path, file.size, archive)
             if _digest(archive, file.algorithm) == file.digest:
                 break
             archive.unlink()
         else:
             raise BadMetadata(f"the hub delivered it {_DOWNLOADS} times with another {file.algorithm} than it gives")
-        _unpack(archive, workshop / FILES, product)
-        self._cache.note(_note(product.path)).unlink(missing_ok=True)
+        try:
+            with archive.open("rb") as stream:
+                unpack(stream, file.size, workshop / FILES, product.name.id)
+        finally:
+            archive.unlink()
+
+    def _check(self, product: Listed, file: HubFile) -> None:
+        """See that the product is online, and still the one that is wanted."""
+        now = self._file(product.path, anew=True)
+        if (now.size, now.digest) != (file.size, file.digest):
+            raise BadMetadata("it was replaced on the hub while it was being read")
+        note = self._cache.note(_note(product.path))
+        if not now.online:
+            self._put_off(product)
+        note.unlink(missing_ok=True)
+
+    @contextmanager
+    def _order_where_offline(self, product: Listed) -> Iterator[None]:
+        try:
+            yield
+        except Offline:
+            self._put_off(product)
+        except QuotaExceeded as error:
+            raise NotNow(f"{product.name.id} is offline, and the hub takes no order: {error}") from error
 
     def _file(self, uuid: str, anew: bool = False) -> HubFile:
         known = self._files.get(uuid)
@@ -230,41 +284,11 @@ def cache_folder(setting: Path | None, resolve: Callable[[Path], Path]) -> Path:
     return Path(caches) / "landseries" / "products"
 
 
-def is_needed(name: str, product: str) -> bool:
-    """Whether a file of a product's zip is read: ten bands, the scene classification, and the metadata.
-
-    Args:
-        name: of the file, with `/` between the parts.
-        product: id of the product.
-    """
-    root = re.escape(f"{product}.SAFE/")
-    if any(name == f"{product}.SAFE/{spelling}" for spelling in PRODUCT_METADATA):
-        return True
-    images = "|".join(f"R{pixel_m}m/[^/]*_{image}_{pixel_m}m" for image, pixel_m in IMAGES)
-    return re.fullmatch(rf"{root}GRANULE/[^/]+/(MTD_TL\.xml|IMG_DATA/({images})\.jp2)", name) is not None
-
-
 @lru_cache(maxsize=8)
 def _archive(source: DhusSource, folder: Path, user: tuple[str | None, str | None]) -> HubArchive:
     """One archive per process and hub: units that follow each other need not ask again for what was just told."""
     hub = Hub(source.api_url, source.patience_s, user)
     return HubArchive(source, hub, ProductCache(folder, int(source.cache_gib * 2**30)))
-
-
-def _unpack(archive: Path, folder: Path, product: Listed) -> None:
-    """Unpack what is needed, so that the product's own folder becomes the given one."""
-    root = f"{product.name.id}.SAFE"
-    try:
-        names = unzip(archive, folder, lambda name: is_needed(name, product.name.id))
-    except BadArchive as error:
-        archive.unlink()
-        raise BadMetadata(f"its zip file {error}") from error
-    archive.unlink()
-    if not names:
-        raise BadMetadata(f"its zip file holds no {root}")
-    for path in (folder / root).iterdir():
-        os.rename(path, folder / path.name)
-    (folder / root).rmdir()
 
 
 def _latest_copies(products: Sequence[HubProduct]) -> list[HubProduct]:

@@ -42,6 +42,10 @@ class Offline(Exception):
     """The product lies in the hub's long-term archive; the hub was asked to bring it, and has accepted."""
 
 
+class NoRanges(Exception):
+    """The hub sends products as a whole only."""
+
+
 class QuotaExceeded(Exception):
     """The hub brings no more offline products for this user at the moment; the text is the hub's."""
 
@@ -194,8 +198,23 @@ class Hub:
                 # What has come must be there for whoever goes on after a crash.
                 target.flush()
 
-    def _body(self, uuid: str, start: int) -> Iterator[bytes]:
-        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+    def part(self, uuid: str, start: int, stop: int) -> bytes:
+        """Some bytes of a product's zip file.
+
+        Raises:
+            NoRanges: the hub sends all or nothing.
+            Offline, QuotaExceeded, SourceError: see `download`.
+        """
+        pieces = self._persistence.deliver(
+            lambda first, last: self._body(uuid, first, last), start, stop, OpenGate(), f"{self.place}: {uuid}"
+        )
+        return b"".join(piece for _, piece in pieces)
+
+    def _body(self, uuid: str, start: int, stop: int | None = None) -> Iterator[bytes]:
+        """The bytes of a file from a start on, all, or to a stop."""
+        headers = {"Accept-Encoding": "identity"}
+        if start or stop is not None:
+            headers["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with self._faults(uuid):
             try:
                 response = self._api.get_stream(uuid, headers=headers)
@@ -206,6 +225,8 @@ class Hub:
             with closing(response):
                 if response.status_code == 202:
                     raise Offline
+                if response.status_code != 206 and stop is not None:
+                    raise NoRanges
                 skip = _skipped(response.status_code, response.headers.get("Content-Range", ""), start)
                 # What has come in, and not whole chunks: nothing of a body that breaks off is lost.
                 while piece := response.raw.read1(_CHUNK_BYTES, decode_content=False):

@@ -38,8 +38,13 @@ def open_hub(tmp_path: Path) -> Callable[..., Dhus]:
 
     def opened(hub: Hub, **fields: Any) -> Dhus:
         # Another patience is another source, which shares nothing but the cache folder.
-        settings = {"patience_s": 20 + next(count) / 1_000, "cache": "cache", "product_types": ["S2MSI2A"], **fields}
-        source = DhusSource.model_validate({"kind": "sentinelsat", "api_url": hub.url, **settings})
+        settings = {
+            "patience_s": 20 + next(count) / 1_000,
+            "cache": "cache",
+            "product_types": ["S2MSI2A"],
+            "parts": False,
+        }
+        source = DhusSource.model_validate({"kind": "sentinelsat", "api_url": hub.url, **settings, **fields})
         return Dhus(source, lambda path: tmp_path / path)
 
     return opened

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import random
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from landseries.errors import ConfigError, SourceError
 from landseries.gates import NotNow
 from landseries.grid import Tile
 from landseries.settings.fetcher import FetchSettings
-from landseries_fetcher.sources.base import Catalogue
+from landseries_fetcher.sources.base import Catalogue, UnreadableProduct
 from landseries_fetcher.sources.dhus import Dhus
 from landseries_fetcher.sources.level2a import Level2A
 from landseries_fetcher.sources.safe import SafeFolder
@@ -80,15 +84,72 @@ def _archive_of_all_kinds() -> list[TinyProduct]:
     ]
 
 
-def test_a_hub_delivers_the_same_bytes_as_a_folder(hub_of: HubOf, open_hub: OpenHub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("parts", [False, True])
+def test_a_hub_delivers_the_same_bytes_as_a_folder(
+    hub_of: HubOf, open_hub: OpenHub, tmp_path: Path, parts: bool
+) -> None:
     hub = hub_of(*_archive_of_all_kinds())
-    source = open_hub(hub)
+    source = open_hub(hub, parts=parts)
     _same(source, SafeFolder(tmp_path / "products"))
     assert len(_catalogue(source).acquisitions) == 2
-    assert hub.asked["body"] == 4, "products of another year are not downloaded"
+    # Products of another year are not asked for; of those that are not used, parts were enough.
+    bodies = 4 if not parts else 4 + 3
+    assert hub.asked["body"] == bodies
     # Another worker, and the same one again, find everything in the folder.
-    _same(open_hub(hub), source)
-    assert hub.asked["body"] == 4
+    _same(open_hub(hub, parts=parts), source)
+    assert hub.asked["body"] == bodies
+
+
+def _large(hub: Hub) -> int:
+    """Make the zip file of the only product larger than what a search reads of it; its size then."""
+    stored = hub.only()
+    sink = io.BytesIO(stored.content)
+    with zipfile.ZipFile(sink, "a") as archive:
+        archive.writestr(f"{stored.name.id}.SAFE/bands", random.Random(7).randbytes(12 << 20))
+    stored.content = sink.getvalue()
+    return len(stored.content)
+
+
+def test_a_search_reads_parts_and_only_what_is_chosen_is_downloaded(hub_of: HubOf, open_hub: OpenHub) -> None:
+    hub = hub_of()
+    size = _large(hub)
+    source = open_hub(hub, parts=True)
+    (acquisition,) = _catalogue(source).acquisitions
+    views = list(source.views(acquisition, TILES, FetchSettings()))
+    assert len(views) == 2
+    assert hub.body_bytes < size / 4
+    images = list(source.images(acquisition, TILES, FetchSettings(), 4))
+    assert len(images) == 2
+    assert hub.body_bytes < size * 1.25
+
+
+def test_parts_of_a_hub_that_knows_no_ranges(hub_of: HubOf, open_hub: OpenHub, tmp_path: Path) -> None:
+    hub = hub_of()
+    hub.faults.ignores_ranges = True
+    _same(open_hub(hub, parts=True), SafeFolder(tmp_path / "products"))
+
+
+def test_parts_through_faults_and_from_the_long_term_archive(hub_of: HubOf, open_hub: OpenHub, tmp_path: Path) -> None:
+    hub = hub_of()
+    _large(hub)
+    hub.only().polls = 2
+    with pytest.raises(NotNow, match="was ordered"):
+        _catalogue(open_hub(hub, parts=True))
+    for _ in range(3):
+        with suppress(NotNow):
+            _catalogue(open_hub(hub, parts=True))
+    hub.faults.away, hub.faults.truncated, hub.faults.flows = 2, 3, 1
+    _same(open_hub(hub, parts=True), SafeFolder(tmp_path / "products"))
+
+
+def test_damage_that_shows_only_in_the_whole_is_refused_when_it_is_read(hub_of: HubOf, open_hub: OpenHub) -> None:
+    hub = hub_of()
+    hub.only().digest = "0" * 32
+    source = open_hub(hub, parts=True)
+    (acquisition,) = _catalogue(source).acquisitions
+    with pytest.raises(UnreadableProduct, match="3 times with another md5"):
+        list(source.images(acquisition, TILES, FetchSettings(), 4))
+    assert [left.reason for left in _catalogue(source).left] != [], "the next search knows"
 
 
 def test_granules_are_found_by_the_footprint(hub_of: HubOf, open_hub: OpenHub) -> None:

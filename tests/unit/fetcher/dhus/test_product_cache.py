@@ -12,7 +12,7 @@ import pytest
 
 from landseries.errors import ConfigError
 from landseries.gates import NotNow
-from landseries_fetcher.product_cache import FILES, ProductCache
+from landseries_fetcher.product_cache import FILES, ProductCache, _taken
 
 MIB = 1 << 20
 
@@ -149,13 +149,7 @@ def test_processes_side_by_side(tmp_path: Path) -> None:
         worker.start()
     largest = 0
     while any(worker.is_alive() for worker in workers):
-        sizes = []
-        for path in (tmp_path / "cache").glob("p*/**/image"):
-            try:
-                sizes.append(path.stat().st_blocks * 512)
-            except FileNotFoundError:
-                continue
-        largest = max(largest, sum(sizes))
+        largest = max(largest, _taken(tmp_path / "cache" / "products") + _taken(tmp_path / "cache" / "partial"))
         time.sleep(0.005)
     for worker in workers:
         worker.join()

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from landseries_fetcher.sources.dhus import is_needed
+from landseries_fetcher.sources.dhus_files import is_needed
 from landseries_fetcher.unzipping import BadArchive, UnzipLimits, unzip
 
 Entry = tuple[str | zipfile.ZipInfo, bytes]
