@@ -56,11 +56,13 @@ class UnzipLimits:
     Attributes:
         entries: number of files and folders.
         total_bytes: size of all files, unpacked.
+        wanted_bytes: size of the wanted files, unpacked.
         ratio: how many times larger a file of more than 1 MiB may be than its packed form.
     """
 
     entries: int = 5_000
     total_bytes: int = 8 * 2**30
+    wanted_bytes: int = 8 * 2**30
     ratio: float = 100.0
 
 
@@ -103,6 +105,9 @@ def unzip_stream(
         with zipfile.ZipFile(_Reader(stream, size)) as content:
             files = checked_entries(content.infolist(), limits)
             wanted = sorted((entry for entry in files if is_wanted(entry.filename)), key=lambda e: e.filename)
+            wanted_bytes = sum(entry.file_size for entry in wanted)
+            if wanted_bytes > limits.wanted_bytes:
+                raise BadArchive(f"unpacks to {wanted_bytes} bytes; a product of its size has {limits.wanted_bytes}")
             for entry in wanted:
                 _write(content, entry, folder)
     except (*_DAMAGE, ValueError) as error:

@@ -52,8 +52,8 @@ _ORDER_AGAIN_S: Final = 3_600.0
 _DOWNLOADS: Final = 3
 #: Hubs refuse queries of more than some 3,900 characters.
 _AREA_TEXT_MAX: Final = 1_500
-#: The metadata and the scene classification of a product are not larger.
-_PARTS_BYTES: Final = 32 * 2**20
+#: The metadata and the scene classification of a product are not larger, unpacked.
+_SMALL_BYTES: Final = 32 * 2**20
 
 
 class Dhus(Level2A):
@@ -131,7 +131,8 @@ class HubArchive:
         return f"{file.algorithm}:{file.digest}" if file.digest else f"id:{product.path}"
 
     def metadata(self, product: Listed) -> ProductMetadata:
-        return read_metadata(self._held(product, is_looked_at).path, product.name)
+        held = self._held(product, is_looked_at)  # named, so that it is held until it is read
+        return read_metadata(held.path, product.name)
 
     def images(self, product: Listed) -> dict[tuple[str, int], HubImage]:
         def finder(key: tuple[str, int]) -> Callable[[], tuple[LocalImage, Held]]:
@@ -175,10 +176,10 @@ class HubArchive:
             if wanted is is_looked_at and self._source.parts and not self._cache.has(key):
                 with suppress(NoRanges):
                     return self._cache.hold(
-                        f"{key}_parts", min(file.size, _PARTS_BYTES), lambda shop: self._make_parts(product, file, shop)
+                        f"{key}_parts", _SMALL_BYTES, lambda shop: self._make_parts(product, file, shop)
                     )
-            # Beside the zip file lie its unpacked images, which are hardly larger.
-            return self._cache.hold(key, 2 * file.size + (1 << 20), lambda shop: self._make(product, file, shop))
+            # Beside the zip file lie its unpacked images, which are no larger.
+            return self._cache.hold(key, 2 * file.size + _SMALL_BYTES, lambda shop: self._make(product, file, shop))
         except MissingProduct as error:
             raise BadMetadata(f"is no longer on the hub ({error})") from error
         except BadMetadata as reason:
@@ -190,7 +191,7 @@ class HubArchive:
         self._check(product, file)
         remote = RemoteFile(file.size, lambda start, stop: self._hub.part(product.path, start, stop))
         with self._order_where_offline(product), self._cache.slot("download", self._source.max_downloads):
-            unpack(remote, file.size, workshop / FILES, product.name.id, is_looked_at)
+            unpack(remote, file.size, workshop / FILES, product.name.id, is_looked_at, _SMALL_BYTES)
 
     def _make(self, product: Listed, file: HubFile, workshop: Path) -> None:
         """Download, check and unpack a product."""
@@ -206,7 +207,7 @@ class HubArchive:
             raise BadMetadata(f"the hub delivered it {_DOWNLOADS} times with another {file.algorithm} than it gives")
         try:
             with archive.open("rb") as stream:
-                unpack(stream, file.size, workshop / FILES, product.name.id)
+                unpack(stream, file.size, workshop / FILES, product.name.id, is_needed, file.size + _SMALL_BYTES)
         finally:
             archive.unlink()
 

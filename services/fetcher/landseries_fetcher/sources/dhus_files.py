@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -11,7 +12,7 @@ from typing import Final
 
 from landseries_fetcher.sources.level2a import IMAGES, SCENE, SCENE_M
 from landseries_fetcher.sources.metadata import PRODUCT_METADATA, BadMetadata
-from landseries_fetcher.unzipping import BadArchive, Seekable, unzip_stream
+from landseries_fetcher.unzipping import BadArchive, Seekable, UnzipLimits, unzip_stream
 
 #: One request brings so much: a hub takes longer to answer than to send it.
 _BLOCK_BYTES: Final = 1 << 20
@@ -20,15 +21,17 @@ _BLOCK_BYTES: Final = 1 << 20
 class RemoteFile:
     """A file of which blocks are fetched when they are read, each once."""
 
-    def __init__(self, size: int, fetch: Callable[[int, int], bytes]) -> None:
+    def __init__(self, size: int, fetch: Callable[[int, int], bytes], block_bytes: int = _BLOCK_BYTES) -> None:
         """Remember the file.
 
         Args:
             size: its length in bytes.
             fetch: its bytes from a start to a stop.
+            block_bytes: how many are fetched at once.
         """
         self._size = size
         self._fetch = fetch
+        self._block_bytes = block_bytes
         self._place = 0
         self._blocks: dict[int, bytes] = {}
 
@@ -37,7 +40,7 @@ class RemoteFile:
         stop = min(self._place + size, self._size)
         pieces = []
         while self._place < stop:
-            number, start = divmod(self._place, _BLOCK_BYTES)
+            number, start = divmod(self._place, self._block_bytes)
             piece = self._block(number)[start : start + stop - self._place]
             pieces.append(piece)
             self._place += len(piece)
@@ -47,7 +50,7 @@ class RemoteFile:
         """See `Seekable.seek`."""
         place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
         if place < 0:
-            raise ValueError("an offset before the start of the file")
+            raise OSError(errno.EINVAL, "an offset before the start of the file")
         self._place = place
         return place
 
@@ -57,8 +60,8 @@ class RemoteFile:
 
     def _block(self, number: int) -> bytes:
         if number not in self._blocks:
-            start = number * _BLOCK_BYTES
-            self._blocks[number] = self._fetch(start, min(start + _BLOCK_BYTES, self._size))
+            start = number * self._block_bytes
+            self._blocks[number] = self._fetch(start, min(start + self._block_bytes, self._size))
         return self._blocks[number]
 
 
@@ -78,16 +81,26 @@ def is_looked_at(name: str, product: str) -> bool:
 
 
 def unpack(
-    archive: Seekable, size: int, folder: Path, product: str, is_wanted: Callable[[str, str], bool] = is_needed
+    archive: Seekable, size: int, folder: Path, product: str, is_wanted: Callable[[str, str], bool], bytes_max: int
 ) -> None:
     """Unpack a product, so that its own folder becomes the given one.
+
+    Args:
+        archive: the zip file.
+        size: its length in bytes.
+        folder: an existing, empty folder.
+        product: id of the product.
+        is_wanted: of a file's name and the product: whether it is unpacked.
+        bytes_max: what is unpacked is no larger.
 
     Raises:
         BadMetadata: the archive is damaged or hostile, or of another product; the text says so.
     """
     root = f"{product}.SAFE"
     try:
-        names = unzip_stream(archive, size, folder, lambda name: is_wanted(name, product))
+        names = unzip_stream(
+            archive, size, folder, lambda name: is_wanted(name, product), UnzipLimits(wanted_bytes=bytes_max)
+        )
     except BadArchive as error:
         raise BadMetadata(f"its zip file {error}") from error
     if not names:

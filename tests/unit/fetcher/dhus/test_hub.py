@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def _same(one: Level2A, other: Level2A) -> None:
 def _archive_of_all_kinds() -> list[TinyProduct]:
     left, right = scene_of(), scene_of()
     left[:, 20:], right[:, :20] = 0, 0
-    half = {"start": "20180715T101021", "discriminator": "20180715T134512"}
+    half: dict[str, Any] = {"start": "20180715T101021", "discriminator": "20180715T134512"}
     return [
         TinyProduct(),
         TinyProduct(baseline="0500", discriminator="20221005T101010", offset=-1000, level=3_000),

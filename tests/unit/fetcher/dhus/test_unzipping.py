@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from landseries_fetcher.sources.dhus_files import is_needed
+from landseries_fetcher.sources.dhus_files import RemoteFile, is_needed
 from landseries_fetcher.unzipping import BadArchive, UnzipLimits, unzip
 
 Entry = tuple[str | zipfile.ZipInfo, bytes]
@@ -116,6 +116,8 @@ def test_bombs(unpacked: Callable[..., dict[str, bytes]]) -> None:
         unpacked(_zip(("a", bytes(30 << 20))))
     with pytest.raises(BadArchive, match="bytes unpacked"):
         unpacked(_zip(*((str(place), bytes(1 << 20)) for place in range(5))), UnzipLimits(total_bytes=4 << 20))
+    with pytest.raises(BadArchive, match="unpacks to 1048577 bytes"):
+        unpacked(_zip(("a", bytes(1 << 20)), ("b", b"1")), UnzipLimits(wanted_bytes=1 << 20))
     with pytest.raises(BadArchive, match="2001 entries"):
         unpacked(_zip(*((str(place), b"") for place in range(2_001))), UnzipLimits(entries=2_000))
 
@@ -195,6 +197,26 @@ def test_whatever_is_damaged_is_refused_or_unpacked_right(chance: random.Random)
 def _places(chance: random.Random, length: int) -> Iterator[int]:
     for _ in range(chance.randint(1, 6)):
         yield chance.randrange(length)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(min_size=1, max_size=400), st.lists(st.integers(0, 500), max_size=8), st.integers(1, 64))
+def test_a_file_far_away_reads_like_one_at_hand(content: bytes, places: list[int], block: int) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def fetch(start: int, stop: int) -> bytes:
+        asked.append((start, stop))
+        return content[start:stop]
+
+    far, near = RemoteFile(len(content), fetch, block), io.BytesIO(content)
+    for place in places:
+        assert far.seek(place) == near.seek(place) == far.tell()
+        assert far.read(place % 37) == near.read(place % 37)
+    far.seek(-1, io.SEEK_END)
+    assert far.read(9) == content[-1:]
+    with pytest.raises(OSError, match="before the start"):
+        far.seek(-1)
+    assert len(asked) == len(set(asked)), "no block is fetched twice"
 
 
 @pytest.mark.parametrize(
