@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import re
 import threading
 import time
@@ -66,6 +67,7 @@ class Faults:
         slow_s: waits so long before each piece of a body.
         quota: orders of offline products are refused.
         ignores_ranges: whole bodies, whatever was asked for.
+        share: of all requests goes wrong in one of the first three ways, by chance.
     """
 
     away: int = 0
@@ -76,6 +78,7 @@ class Faults:
     slow_s: float = 0.0
     quota: int = 0
     ignores_ranges: bool = False
+    share: float = 0.0
 
 
 @dataclass
@@ -86,6 +89,7 @@ class Hub:
         asked: how often a kind of request came: search, odata, online, body, order.
         body_bytes: bytes of products that were sent.
         at_once: the largest number of bodies that were sent at the same time.
+        injected: how many faults there were.
     """
 
     url: str
@@ -96,6 +100,8 @@ class Hub:
     body_bytes: int = 0
     bodies: int = 0
     at_once: int = 0
+    injected: int = 0
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
     login: tuple[str, str] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -104,7 +110,11 @@ class Hub:
         with self.lock:
             left = getattr(self.faults, fault)
             setattr(self.faults, fault, max(0, left - 1))
-            return bool(left)
+            is_due = bool(left) or (
+                fault in ("away", "truncated", "flows") and self.chance.random() < self.faults.share
+            )
+            self.injected += is_due
+            return is_due
 
     def only(self) -> Stored:
         """The one product of a hub with one."""

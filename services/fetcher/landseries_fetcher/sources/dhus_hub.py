@@ -108,7 +108,8 @@ class Hub:
         self._api = sentinelsat.SentinelAPI(*user, api_url=api_url, show_progressbars=False)
         for scheme in ("http://", "https://"):
             self._api.session.mount(scheme, Impatient())
-        self._persistence = Persistence(patience_s=patience_s)
+        # The setting is a time; pauses grow, so there are few tries in it.
+        self._persistence = Persistence(tries=1_000, patience_s=patience_s)
 
     def products(
         self, period: Period, product_types: tuple[str, ...], *, area: str | None = None, granule: str | None = None

@@ -357,6 +357,24 @@ def test_workers_side_by_side_download_each_product_once(hub_of: HubOf, open_hub
     assert hub.at_once <= 2
 
 
+@pytest.mark.parametrize("parts", [False, True])
+def test_four_workers_through_a_storm_of_faults(hub_of: HubOf, open_hub: OpenHub, tmp_path: Path, parts: bool) -> None:
+    days = [f"2018{month:02d}05" for month in range(1, 9)]
+    hub = hub_of(
+        *(TinyProduct(start=f"{day}T101021", discriminator=f"{day}T134512", level=int(day[4:])) for day in days)
+    )
+    hub.faults.share = 0.15
+    folder = SafeFolder(tmp_path / "products")
+
+    def work(source: Dhus) -> None:
+        _same(source, folder)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, [open_hub(hub, parts=parts, max_downloads=2) for _ in range(4)]))
+    assert hub.injected >= 8
+    assert hub.at_once <= 2
+
+
 def test_without_the_client_it_says_how_to_install_it(
     hub_of: HubOf, open_hub: OpenHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
