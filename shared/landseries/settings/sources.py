@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from landseries.settings.base import Settings, ours
+from landseries.settings.catalogues import CdseSource, EarthSearchSource, PlanetaryComputerSource, StacSource
 from landseries.settings.hubs import DhusSource
 
 
@@ -52,4 +53,7 @@ class CubeSource(Settings):
     ] = None
 
 
-Source = Annotated[SafeSource | CubeSource | DhusSource, Field(discriminator="kind")]
+Source = Annotated[
+    SafeSource | CubeSource | DhusSource | StacSource | CdseSource | EarthSearchSource | PlanetaryComputerSource,
+    Field(discriminator="kind"),
+]

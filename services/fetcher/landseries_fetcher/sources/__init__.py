@@ -1,10 +1,11 @@
-"""Sources of imagery, behind one protocol: a folder of SAFE products, and a data cube."""
+"""Sources of imagery, behind one protocol: SAFE products in a folder, a hub or a catalogue, and a data cube."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from landseries.settings.catalogues import CatalogueSource
 from landseries.settings.hubs import DhusSource
 from landseries.settings.sources import CubeSource, Source
 from landseries_fetcher.sources.base import ImagerySource
@@ -29,6 +30,10 @@ def open_source(source: Source, resolve: Callable[[Path], Path]) -> ImagerySourc
         from landseries_fetcher.sources.dhus import Dhus
 
         return Dhus(source, resolve)
+    if isinstance(source, CatalogueSource):
+        from landseries_fetcher.sources.stac import Stac
+
+        return Stac(source, resolve)
     from landseries_fetcher.sources.safe import SafeFolder
 
     return SafeFolder(resolve(source.path))
