@@ -40,6 +40,8 @@ def tiles(size: int = 32) -> list[Tile]:
             height=size,
             id=f"r{row}c{column}",
             granule="32TQS",
+            column=column,
+            row=row,
         )
         for row in range(ROWS // size)
         for column in range(COLUMNS // size)

@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         if state.landing is not None:
             return self._send(200, state.landing)
         links = [{"rel": "self", "href": state.url}, {"rel": "root", "href": state.url}]
-        links.append({"rel": "search", "href": f"{state.url}/search", "method": "POST"})
+        links.append({"rel": "search", "href": f"{state.url}/search", "type": "application/geo+json", "method": "POST"})
         landing = {"type": "Catalog", "id": "test", "stac_version": "1.0.0", "description": "test", "links": links}
         return self._send(200, json.dumps({**landing, "conformsTo": state.conforms}).encode())
 
