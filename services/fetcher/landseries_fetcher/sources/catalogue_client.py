@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,10 +12,12 @@ from typing import Any, Final
 import requests
 from pystac.errors import STACError
 from pystac_client import Client
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 
+from landseries.artifacts.documents import digest_of
 from landseries.config import Period
 from landseries.errors import SourceError
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
@@ -27,7 +30,16 @@ _AWAY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PAGES_MAX: Final = 2_000
 _ANSWER_BYTES_MAX: Final = 128 * 2**20
 #: What pystac-client raises where an answer is not what it should be.
-_NONSENSE: Final = (APIError, STACError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError)
+_NONSENSE: Final = (
+    APIError,
+    STACError,
+    ClientTypeError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+)
 
 
 class CatalogueClient:
@@ -108,9 +120,12 @@ class CatalogueClient:
             SourceError: the pages have no end.
         """
         seen: set[str] = set()
-        for number, page in enumerate(pages):
-            before = len(seen)
+        contents: set[str] = set()
+        for number, page in enumerate(pages, start=1):
             features = page.get("features")
+            contents.add(digest_of(json.dumps(features).encode()))
+            if number > _PAGES_MAX or len(contents) < number:
+                raise SourceError(f"source.url: {self.place}: the pages of the search repeat or have no end")
             for item in features if isinstance(features, list) else []:
                 name = item.get("id") if isinstance(item, dict) else None
                 if not isinstance(name, str):
@@ -118,8 +133,6 @@ class CatalogueClient:
                 elif name not in seen:
                     seen.add(name)
                     yield item
-            if number >= _PAGES_MAX or (number and len(seen) == before):
-                raise SourceError(f"source.url: {self.place}: the pages of the search repeat or have no end")
 
 
 def _by_property(client: Client, where: tuple[str, str]) -> dict[str, Any]:
