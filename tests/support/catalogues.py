@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from landseries.config import Period
@@ -22,7 +23,7 @@ IMAGES_ONLY = {key: name for key, name in COLOURS.items() if key not in ("produc
 C1 = "sentinel-2-c1-l2a"
 
 
-PERIOD = Period(start="2018-01-01", end="2018-12-31")
+PERIOD = Period(start=date(2018, 1, 1), end=date(2018, 12, 31))
 OLD = TinyProduct()
 NEW = TinyProduct(baseline="0500", offset=-1000, level=3_000, start="20180715T101021", discriminator="20230101T000000")
 MASKING = FetchSettings()

@@ -40,7 +40,7 @@ from landseries_fetcher.remote.sparse import SparseCopy
 from landseries_fetcher.remote.tiff_structure import read_structure
 from landseries_fetcher.remote.windows import BadStructure, PixelWindow
 from landseries_fetcher.sources.metadata import BadMetadata
-from landseries_fetcher.sources.remote_image import RemoteImage
+from landseries_fetcher.sources.remote_image import RemoteImage, anew_if_changed
 from landseries_fetcher.sources.sas_tokens import SasSigner
 from landseries_fetcher.sources.stac_items import Asset, Item
 
@@ -73,7 +73,7 @@ class CatalogueFiles:
         self._signer: Signer = unsigned
         if source.sas_url is not None:
             url = f"{source.sas_url}/{source.collection}"
-            self._signer = SasSigner(url, source.signed_hosts, self._pool, self.gate, self.persistence)
+            self._signer = SasSigner(url, source.signed_hosts, self._pool, self.persistence)
 
     def image(self, item: Item, asset: Asset) -> RemoteImage:
         """An asset as an image; nothing is asked yet."""
@@ -89,11 +89,7 @@ class CatalogueFiles:
         """
         with self._copy(item, asset) as copy:
             try:
-                try:
-                    _complete(copy, _name(asset))
-                except RemoteChanged:
-                    copy.discard()
-                    _complete(copy, _name(asset))
+                anew_if_changed(copy, lambda: _complete(copy, _name(asset)))
             except (RemoteMissing, RemoteChanged) as error:
                 raise BadMetadata(f"{_name(asset)} cannot be read: {error}") from error
             yield copy.path
@@ -109,10 +105,7 @@ class CatalogueFiles:
             raise BadMetadata(f"{_name(asset)} is no cloud-optimised GeoTIFF: it cannot be looked at cheaply")
         with self._copy(item, asset) as copy:
             try:
-                with copy.filling() as filling:
-                    shapes = levels(read_structure(filling))
-                level = max((n for n, shape in enumerate(shapes) if min(shape) >= _LOOK_PX), default=0)
-                ensure_window(copy, [PixelWindow(0, 0, *shapes[0])], level=level)
+                level = anew_if_changed(copy, lambda: _coarse(copy))
                 options = {"overview_level": level - 1} if level else {}
                 with rasterio.open(copy.path, driver="GTiff", **options) as source:
                     return np.asarray(source.read(1))
@@ -150,6 +143,15 @@ def _complete(copy: SparseCopy, name: str) -> None:
         if filling.size > _DOCUMENT_BYTES_MAX:
             raise BadMetadata(f"{name} is larger than {_DOCUMENT_BYTES_MAX >> 20} MiB, which no metadata is")
         filling.ensure([(0, filling.size)])
+
+
+def _coarse(copy: SparseCopy) -> int:
+    """Fetch the coarsest level of an image that is fine enough; which one it is."""
+    with copy.filling() as filling:
+        shapes = levels(read_structure(filling))
+    level = max((n for n, shape in enumerate(shapes) if min(shape) >= _LOOK_PX), default=0)
+    ensure_window(copy, [PixelWindow(0, 0, *shapes[0])], level=level)
+    return level
 
 
 def _name(asset: Asset) -> str:

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from landseries_fetcher.images import Driver
 from landseries_fetcher.remote.formats import ensure_windows
@@ -13,6 +14,7 @@ from landseries_fetcher.remote.reader import RemoteChanged, RemoteMissing
 from landseries_fetcher.remote.sparse import SparseCopy
 from landseries_fetcher.remote.windows import BadStructure, PixelWindow
 
+ResultT = TypeVar("ResultT")
 OpenCopy = Callable[[], AbstractContextManager[SparseCopy]]
 
 
@@ -48,12 +50,7 @@ class RemoteImage:
         """
         copy = self._held()
         try:
-            try:
-                return ensure_windows(copy, windows)
-            except RemoteChanged:
-                # A part of an older file is in the cache; the catalogue's checksums tell whether the new one is wanted.
-                copy.discard()
-                return ensure_windows(copy, windows)
+            return anew_if_changed(copy, lambda: ensure_windows(copy, windows))
         except (RemoteMissing, RemoteChanged, BadStructure) as error:
             raise ValueError(f"cannot be read: {error}") from error
 
@@ -84,3 +81,18 @@ class RemoteImage:
         if self._copy is None:
             self._copy = self._stack.enter_context(self._open_copy())
         return self._copy
+
+
+def anew_if_changed(copy: SparseCopy, fill: Callable[[], ResultT]) -> ResultT:
+    """Fill a copy; where a part of an older file is in the cache, once more from the beginning.
+
+    Whether the newer file is the one that is wanted, the catalogue's checksums tell.
+
+    Raises:
+        RemoteError: see `landseries_fetcher.remote.reader.RangeReader.read`.
+    """
+    try:
+        return fill()
+    except RemoteChanged:
+        copy.discard()
+        return fill()

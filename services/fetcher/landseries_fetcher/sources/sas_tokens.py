@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from landseries_fetcher.remote.http_ranges import Signed
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
-from landseries_fetcher.remote.reader import Gate, RemoteError, RemoteForbidden
+from landseries_fetcher.remote.reader import RemoteError, RemoteForbidden
 
 #: A token is not used any more so long before it runs out: a slow body must still come through.
 _MARGIN_S: Final = 120.0
@@ -33,20 +33,17 @@ _ANSWER_BYTES_MAX: Final = 65_536
 class SasSigner:
     """Adds the token to addresses on some hosts; see `landseries_fetcher.remote.http_ranges.Signer`."""
 
-    def __init__(
-        self, url: str, hosts: Sequence[str], pool: urllib3.PoolManager, gate: Gate, persistence: Persistence
-    ) -> None:
+    def __init__(self, url: str, hosts: Sequence[str], pool: urllib3.PoolManager, persistence: Persistence) -> None:
         """Prepare; nothing is asked yet.
 
         Args:
             url: that hands out the token.
             hosts: ends of the host names that may see it; one that begins without a dot is a whole name.
             pool: connections.
-            gate: the server's limits.
             persistence: how long faults are borne.
         """
         self._url, self._hosts = url, tuple(hosts)
-        self._pool, self._gate, self._persistence = pool, gate, persistence
+        self._pool, self._persistence = pool, persistence
         self._turn = threading.Lock()
         self._token, self._asked_at, self._ends_at = "", -_UNTOLD_S, 0.0
 
@@ -65,12 +62,12 @@ class SasSigner:
     def _ask(self) -> None:
         now = time.monotonic()
         try:
-            with self._gate.request():
-                answer = self._pool.request("GET", self._url, preload_content=False, redirect=False, retries=False)
-                try:
-                    content = answer.read(_ANSWER_BYTES_MAX)
-                finally:
-                    answer.release_conn()
+            # Not through the gate of the files: whoever needs a token holds one of its connections already.
+            answer = self._pool.request("GET", self._url, preload_content=False, redirect=False, retries=False)
+            try:
+                content = answer.read(_ANSWER_BYTES_MAX)
+            finally:
+                answer.release_conn()
         except (HTTPError, OSError) as error:
             raise Interrupted(f"{type(error).__name__} while a token was asked for") from error
         if answer.status in _AWAY:

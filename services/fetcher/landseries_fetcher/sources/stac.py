@@ -95,7 +95,6 @@ class Stac(Level2A):
         Raises:
             UnreadableProduct: an image is missing or damaged.
         """
-        held: list[RemoteImage] = []
         tasks: list[tuple[str, RemoteImage, list[PixelWindow]]] = []
         for product in acquisition.products:
             name = parse_name(product.id)
@@ -111,11 +110,10 @@ class Stac(Level2A):
                 if grid.crs == tiles[0].crs and (image, pixel_m) in files:
                     windows = _windows(tiles, masking, image, pixel_m, (grid.left_m, grid.top_m))
                     tasks.append((product.id, files[(image, pixel_m)], windows))
-        held += [image for _, image, _ in tasks]
         with ThreadPoolExecutor(self._catalogue.side_by_side) as pool:
             list(pool.map(_fetch, tasks))
         yield
-        held.clear()
+        tasks.clear()  # until here they hold what was fetched
 
 
 class StacArchive:

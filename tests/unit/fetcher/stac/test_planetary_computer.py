@@ -14,7 +14,7 @@ from support.stac_server import IMAGES, StacServer, item_of, publish
 
 from landseries_fetcher.remote.http_ranges import new_pool
 from landseries_fetcher.remote.persistence import Persistence
-from landseries_fetcher.remote.reader import OpenGate, RemoteError, RemoteForbidden
+from landseries_fetcher.remote.reader import RemoteError, RemoteForbidden
 from landseries_fetcher.sources.safe import SafeFolder
 from landseries_fetcher.sources.sas_tokens import SasSigner
 from landseries_fetcher.sources.stac import Stac
@@ -85,7 +85,7 @@ def test_a_server_that_always_refuses(
 
 def _signer(store: RangeServer, *hosts: str) -> SasSigner:
     hasty = Persistence(tries=3, sleep=lambda seconds: None)
-    return SasSigner(f"{store.url}/{TOKEN_PATH}", hosts, new_pool(), OpenGate(), hasty)
+    return SasSigner(f"{store.url}/{TOKEN_PATH}", hosts, new_pool(), hasty)
 
 
 @pytest.mark.parametrize(
