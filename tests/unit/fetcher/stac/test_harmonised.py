@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,3 +50,19 @@ def test_clouds_and_no_data_do_not_count() -> None:
     scene[:] = 4
     red[5:] = 0
     assert offset_of_pixels(red, scene) == 0
+
+
+@pytest.mark.parametrize("added", [0, 1_000])
+def test_real_pixels_are_never_told_wrongly(real_data: Path, added: int) -> None:
+    """118 dates of one place, in all weather, of baselines before 04.00, and the same with the offset put in."""
+    folder = real_data / "flanders_2018"
+    fine, coarse = (
+        xarray.open_dataset(next(folder.glob(f"S2_L2A_{pixel_m}m_*.nc")), mask_and_scale=False) for pixel_m in (10, 20)
+    )
+    told = []
+    for number, scene in zip(fine["B04"].to_numpy(), coarse["SCL"].to_numpy(), strict=True):
+        red = np.where(number > 0, np.minimum(number.astype(np.int32) + added, 65_535), 0).astype(np.uint16)
+        with suppress(BadMetadata):
+            told.append(offset_of_pixels(red, scene))
+    assert len(told) > 50
+    assert set(told) == {-added}
