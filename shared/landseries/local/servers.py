@@ -1,4 +1,4 @@
-"""A RabbitMQ and a MinIO of one's own: a folder each, on 127.0.0.1, with ports and secrets that the folder remembers."""
+"""A RabbitMQ and a MinIO of one's own, on 127.0.0.1: each in a folder, which remembers its ports and secrets."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ class Server(ABC):
         for port in self.ports:
             if accepts(port):
                 raise ServerError(
-                    f"{self.name} in {self.folder}: something else listens on port {port} already, perhaps this server, "
-                    f"started by another process; the ports are in {self.folder / _MEMORY}"
+                    f"{self.name} in {self.folder}: something else listens on port {port} already, perhaps this "
+                    f"server, started by another process; the ports are in {self.folder / _MEMORY}"
                 )
         self.process = self._launch()
         if wait:
