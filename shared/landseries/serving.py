@@ -233,6 +233,9 @@ class ServiceLoop:
             self.profile = error.profile
             delivery.hand_back()
             return "handed_back"
+        if failure.kind == "retry" and isinstance(error, StoreError) and self._store_error() is not None:
+            # The store refuses everyone, as with keys that were changed: no message should die of that.
+            failure = Failure("away", failure.reason)
         self._log.warning("not done", kind=failure.kind, reason=failure.reason, attempt=delivery.message.attempt)
         if failure.kind == "dead":
             delivery.dead(failure.reason)
@@ -251,13 +254,18 @@ class ServiceLoop:
     def _await_store(self) -> None:
         """Take no message while the store does not answer: each would only be put off."""
         while not self._stop.is_set():
-            try:
-                self._store.exists(_PROBE)
-            except StoreError as error:
-                self._trouble = str(error)
-                self._stop.wait(_AWAY_S)
-            else:
+            error = self._store_error()
+            if error is None:
                 return
+            self._trouble = error
+            self._stop.wait(_AWAY_S)
+
+    def _store_error(self) -> str | None:
+        try:
+            self._store.exists(_PROBE)
+        except StoreError as error:
+            return str(error)
+        return None
 
     def _tell_state(self) -> None:
         status = self._broker.state.status

@@ -8,15 +8,21 @@ import signal
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from landseries.cli.console import Workdir
-from landseries.errors import ConfigError, LandseriesError
+from landseries.errors import ConfigError, LandseriesError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from landseries.connections import StoreConnection
 
 _PROFILE: Final = "LANDSERIES_PROFILE"
+#: How long the start waits for a store that is away before it leaves the waiting to the worker's loop.
+_PATIENCE_S: Final = 2.0
 Services = Annotated[list[str], typer.Argument(help="Services whose units to do", show_default=False)]
 
 
@@ -47,8 +53,6 @@ def worker(
     The broker and the store are those that LANDSERIES_BROKER_... and LANDSERIES_STORE_... name; `landseries doctor`
     checks them. Exit status: 0 ended as asked, 1 broke down, 2 wrong configuration.
     """
-    from landseries.pipeline import SERVICES
-
     _check_services(services)
     from landseries import numerics
     from landseries.connections import broker_connection, store_connection
@@ -65,10 +69,10 @@ def worker(
     from landseries.serving import ServiceLoop, Serving
     from landseries.stores import open_store
 
-    assert SERVICES
     configure(log_json, service=",".join(services))
     for name in services:
         load_service(name)
+    _check_store(store_at)
     with tempfile.TemporaryDirectory(prefix="landseries-") as temporary:
         folder = scratch or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,6 +122,15 @@ def _check_services(services: list[str]) -> None:
     unknown = [name for name in services if name not in SERVICES]
     if unknown:
         raise ConfigError(f"there is no service {', '.join(unknown)}; services are {', '.join(SERVICES)}")
+
+
+def _check_store(connection: StoreConnection) -> None:
+    """Say now what is wrong with keys or bucket, rather than of every message; a store that is away is waited for."""
+    from landseries.stores import open_store
+
+    with suppress(StoreUnavailable):
+        store = open_store(connection.model_copy(update={"patience_s": min(connection.patience_s, _PATIENCE_S)}))
+        next(iter(store.list("plans/")), None)
 
 
 def _wanted_profile() -> Any:
