@@ -58,12 +58,14 @@ class Damaged(ArtifactError):
     Attributes:
         unit: the unit that wrote it, and can write it again.
         key: what is damaged.
+        what: how, in words that follow the key.
     """
 
     def __init__(self, unit: Unit, key: str, what: str) -> None:
         super().__init__(f"{key}, written by {unit.name}, {what}")
         self.unit = unit
         self.key = key
+        self.what = what
 
 
 class Markers:

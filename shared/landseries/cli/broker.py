@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from landseries.brokers.deadletters import Outcome, Selection
 
 topology = typer.Typer(
-    no_args_is_help=True, help="Queues, exchanges, policies and users at the broker: made here only."
+    no_args_is_help=True,
+    help="Queues, exchanges, policies and users at the broker. Workers declare nothing: run [bold]apply[/] once before "
+    "the first run, and again after an update of landseries.",
 )
-dead = typer.Typer(no_args_is_help=True, help="Messages that were put aside, with their reasons.")
+dead = typer.Typer(
+    no_args_is_help=True,
+    help="Messages that were put aside after their last try, or because no service can read them. See why with "
+    "[bold]list[/], mend the cause, then [bold]redrive[/] them.",
+)
 
 Passwords = Annotated[
     Path | None,
@@ -82,7 +88,7 @@ def print_definitions(
 Service = Annotated[list[str] | None, typer.Option(help="Only this service's; may be repeated")]
 Run = Annotated[str | None, typer.Option(help="Only this run's")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Message ids as `dead list` shows them", show_default=False)]
-All = Annotated[bool, typer.Option("--all", help="All of them")]
+All = Annotated[bool, typer.Option("--all", help="All of them, or all that --service and --run leave")]
 
 
 @dead.command("list")
@@ -106,7 +112,10 @@ def list_dead(service: Service = None, run: Run = None) -> None:
 
 
 @dead.command("show")
-def show_dead(message_id: Annotated[str, typer.Argument(show_default=False)], service: Service = None) -> None:
+def show_dead(
+    message_id: Annotated[str, typer.Argument(help="Message id as `dead list` shows it", show_default=False)],
+    service: Service = None,
+) -> None:
     """Show all that is known of a message that was put aside."""
     from landseries.brokers.deadletters import DeadLetters
     from landseries.connections import broker_connection

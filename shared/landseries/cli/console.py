@@ -27,7 +27,8 @@ AnyStore = Annotated[
     Path | None,
     typer.Option(
         "--workdir",
-        help="Look into this work folder of `landseries run` instead of the store that LANDSERIES_STORE_URL names",
+        help="Look into this work folder of `landseries run`",
+        show_default="the store that LANDSERIES_STORE_URL names, or else ./work",
     ),
 ]
 RunName = Annotated[str, typer.Argument(help="The run's name", show_default=False)]

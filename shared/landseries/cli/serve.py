@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 _PROFILE: Final = "LANDSERIES_PROFILE"
 #: How long the start waits for a store that is away before it leaves the waiting to the worker's loop.
 _PATIENCE_S: Final = 2.0
-Services = Annotated[list[str], typer.Argument(help="Services whose units to do", show_default=False)]
+Services = Annotated[
+    list[str],
+    typer.Argument(
+        help="Services whose units to do: fetcher, indexer, clusterer, pseudolabeler, sampler, trainer, mapper or "
+        "assessor; one or more",
+        show_default=False,
+    ),
+]
 
 
 def worker(
