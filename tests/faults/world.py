@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -60,6 +61,7 @@ class World:
         self._exit = ExitStack()
         self._outages: list[threading.Thread] = []
         self._failures: list[str] = []
+        self._diary = threading.Lock()
         self._turns = {"broker": threading.Lock(), "store": threading.Lock()}
         self._answered: set[Unit] = set()
         self._redelivered = (0, 0)
@@ -118,17 +120,15 @@ class World:
         if self._failures:
             raise RuntimeError("; ".join(self._failures))
         if fault.kind == "kill":
-            self.workers.kill_one(self._rng)
+            self._note(f"killed {self.workers.kill_one(self._rng)}")
         elif fault.kind == "duplicates":
             self.chaos.duplicate(fault.count)
+            self._note(f"published {fault.count} messages again")
         elif fault.kind == "reorder":
             self.chaos.reorder(fault.count)
+            self._note(f"{self.chaos.reordered} messages in another order so far")
         elif fault.kind == "cut":
-            proxy = self._rng.choice((self._broker_proxy, self._store_proxy))
-            self.connections_cut += proxy.cut()
-            self.cuts += 1
-            if self._rng.random() < _FREEZE:
-                proxy.pause(self._rng.uniform(*_FROZEN_S))  # the new ones wait
+            self._cut()
         else:
             outage = threading.Thread(target=self._outage, args=(fault,), name=fault.kind, daemon=True)
             outage.start()
@@ -188,6 +188,25 @@ class World:
             found.append(Unit(stage, tuple(key) if STAGES[stage].unit else ()))
         return found
 
+    def _cut(self) -> None:
+        name = self._rng.choice(("broker", "store"))
+        proxy = self._broker_proxy if name == "broker" else self._store_proxy
+        cut = proxy.cut()
+        self.cuts += 1
+        self.connections_cut += cut
+        self._note(f"cut {cut} connections to the {name}")
+        if self._rng.random() < _FREEZE:
+            silent_s = self._rng.uniform(*_FROZEN_S)
+            proxy.pause(silent_s)  # the new ones wait
+            self._note(f"the network to the {name} is silent for {silent_s:.0f} s")
+
+    def _note(self, text: str) -> None:
+        """Write down what happened and when, for whoever looks at a run that failed."""
+        done = self._reference.weight(self._answered)
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        with self._diary, (self._folder / "faults.log").open("a") as file:
+            file.write(f"{now} {done:.0%} {text}\n")
+
     def _outage(self, fault: Fault) -> None:
         server = self._rabbit if fault.kind == "broker" else self._minio
         with self._turns[fault.kind]:  # two outages of one server follow each other
@@ -196,8 +215,10 @@ class World:
                     server.kill()
                 else:
                     server.stop()
+                self._note(f"the {fault.kind} was {'killed' if fault.hard else 'stopped'}")
                 time.sleep(fault.down_s)
                 server.start()
+                self._note(f"the {fault.kind} is back")
             except ServerError as error:
                 self._failures.append(str(error))
                 return
