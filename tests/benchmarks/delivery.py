@@ -1,0 +1,78 @@
+"""What delivery costs: `python -m tests.benchmarks.delivery overhead | memory | poison | long | walltime`.
+
+Starts a RabbitMQ and a MinIO of its own. Every figure is a ratio of things measured in turn within the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from landseries.brokers.topology import apply
+from landseries.connections import BrokerConnection, StoreConnection
+from landseries.local.servers import MinioServer, RabbitServer
+from landseries.stores.minio import MinioStore
+from tests.support.bare_loop import BareLoop
+from tests.support.overhead import Overhead, Phase
+
+
+def main() -> None:
+    """Measure one thing and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    overhead = commands.add_parser("overhead", help="trivial units against a bare loop")
+    overhead.add_argument("--units", type=int, default=5000, help="of both stages together")
+    overhead.add_argument("--block", type=int, default=500, help="units between two blocks of the bare loop")
+    given = parser.parse_args()
+    {"overhead": measure_overhead}[given.command](given)
+
+
+def measure_overhead(given: argparse.Namespace) -> None:
+    """Rates of both, their ratio, requests per unit, and whether ten times the units take ten times as long."""
+    with servers() as (broker, store, folder), BareLoop(broker, store) as bare:
+        bare.run(200)
+        found = []
+        for units in (given.units // 10, given.units):
+            overhead = Overhead(broker, store, folder / "scratch", tiles=units // 2)
+            phases = overhead.measure(bare, block=given.block, bare_rounds=max(50, given.block // 2))
+            print(f"{units} units")
+            print_phases(phases)
+            found.append(phases)
+        few, many = (sum(phase.units * phase.bare_rounds_per_unit for phase in phases) for phases in found)
+        print(f"{given.units} units take {many / few:.2f} times as long as {given.units // 10} (in bare rounds)")
+
+
+def print_phases(phases: Sequence[Phase]) -> None:
+    """A line per stage, one for both, and the requests per unit."""
+    for phase in phases:
+        print(
+            f"  {phase.stage:12} {phase.units:6d} units {phase.rate:7.1f}/s, "
+            f"bare {phase.bare_rate:7.1f}/s, ratio {phase.ratio:.2f}"
+        )
+        calls = {f"{method} {what}": round(count / phase.units, 3) for (method, what), count in phase.asked.items()}
+        print("   ", ", ".join(f"{name} {count:g}" for name, count in sorted(calls.items())))
+    seconds, rounds = (
+        sum(sum(p.seconds) for p in phases),
+        sum(phase.units * phase.bare_rounds_per_unit for phase in phases),
+    )
+    units = sum(phase.units for phase in phases)
+    print(f"  both         {units:6d} units {units / seconds:7.1f}/s, ratio {units / rounds:.2f}")
+
+
+@contextmanager
+def servers(config: dict[str, str] | None = None) -> Iterator[tuple[BrokerConnection, StoreConnection, Path]]:
+    """A broker with the topology, a store with a bucket, and a folder."""
+    with tempfile.TemporaryDirectory(prefix="landseries-bench-") as temporary:
+        folder = Path(temporary)
+        with RabbitServer(folder / "rabbit", config=config) as rabbit, MinioServer(folder / "minio") as minio:
+            broker, store = rabbit.connection(), minio.connection()
+            apply(broker)
+            MinioStore(store).create_bucket()
+            yield broker, store, folder
+
+
+if __name__ == "__main__":
+    main()
