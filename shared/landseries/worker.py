@@ -115,8 +115,8 @@ class Worker:
         run = self._open_run(run_id)
         self._check(run, unit)
         try:
-            outcome = self._answered(run, unit)
-            due = run.markers.due_after(unit) if outcome is not None else []
+            outcome, first = self._answered(run, unit)
+            due = run.markers.due_after(unit, first=first) if outcome is not None else []
         except Damaged as damage:
             repair(self._store, run, damage)
             self._runs.pop(run_id, None)
@@ -124,22 +124,25 @@ class Worker:
             return Processed([encode(run_id, damage.unit, message.traceparent)], "repaired")
         return Processed([encode(run_id, entry, message.traceparent) for entry in due], outcome or "skipped")
 
-    def _answered(self, run: OpenRun, unit: Unit) -> Outcome | None:
-        """See to it that a unit has its marker; None where it is not due: who answers its last need publishes it."""
+    def _answered(self, run: OpenRun, unit: Unit) -> tuple[Outcome | None, bool]:
+        """See to it that a unit has its marker, and tell whether it got it here and now.
+
+        The outcome is None where the unit is not due: who answers its last need publishes it.
+        """
         if run.markers.answered(unit):
-            return "skipped"
+            return "skipped", False
         for gate in self._gates:
             gate(run, unit)
         gathered = self._gather(run, unit)
         if gathered is None:
-            return None
+            return None, False
         inputs, refusal = gathered
         with self._owning(run, unit):
             if self._leases is not None and STAGES[unit.stage].long and run.markers.answered(unit):
-                return "skipped"  # while this worker watched the lease
+                return "skipped", False  # while this worker watched the lease
             marker = self._answer(run, unit, inputs, refusal)
-            run.markers.put(unit, marker)
-        return "reused" if marker.reused else marker.status
+            first = run.markers.put(unit, marker)
+        return "reused" if marker.reused else marker.status, first
 
     def _open_run(self, run_id: str) -> OpenRun:
         run = self._runs.pop(run_id, None)

@@ -54,7 +54,6 @@ def test_a_trivial_unit_costs_few_requests_and_little_time(measured: list[Phase]
         "put artifacts/pseudolabel/out.json": units,
         "put artifacts/pseudolabel/manifest.json": units,
         "put_new markers/pseudolabel": units,
-        "exists markers/sample": units,
     }
     assert requests(sample) == {
         # Whether it was answered, and for the wide join whether its neighbour was; the last of each group knows.
