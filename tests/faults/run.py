@@ -179,7 +179,7 @@ def _say(text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.run", description=(__doc__ or "").split("\n\n")[1])
     amount = Amount()
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="a run each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5], help="a run each")
     parser.add_argument("--kills", type=int, default=amount.kills)
     parser.add_argument("--broker-restarts", type=int, default=amount.broker_restarts)
     parser.add_argument("--store-stops", type=int, default=amount.store_stops)
