@@ -23,6 +23,7 @@ from landseries.logs import bind_unit, logger
 from landseries.messages import BadMessage, decode
 from landseries.metrics import Outcome, WorkerMetrics
 from landseries.numerics import NumericsProfile
+from landseries.pipeline import STAGES, Unit
 from landseries.stores.base import Store
 from landseries.worker import Worker
 
@@ -69,6 +70,7 @@ class ServiceLoop:
 
     Attributes:
         profile: the numerics profile that a unit asked for, where the ending is `restart`.
+        refusal: what the broker refuses, where that is why the ending is `broken`.
     """
 
     def __init__(
@@ -99,7 +101,9 @@ class ServiceLoop:
         self._ending: Ending = "stopped"
         self._trouble: str | None = None
         self._seen = time.monotonic()
+        self._told = "connected"
         self.profile: NumericsProfile | None = None
+        self.refusal: BrokerError | None = None
 
     def stop(self) -> None:
         """Take no further message; safe to call from a signal handler."""
@@ -146,6 +150,7 @@ class ServiceLoop:
         except BrokerError as error:
             self._log.error("the broker refuses this worker", error=str(error))
             self._trouble = str(error)
+            self.refusal = error
             self._ending = "broken"
         except Exception:
             # A mistake of ours: better a restarted process than one that looks alive and does nothing.
@@ -185,6 +190,7 @@ class ServiceLoop:
         message = delivery.message
         try:
             run_id, unit = decode(message)
+            self._check_service(unit)
         except BadMessage as error:
             self._log.error("put aside", reason=str(error))
             self._metrics.unit_started(message.stage, delivery.waited_s)
@@ -205,6 +211,14 @@ class ServiceLoop:
             self._metrics.unit_ended(unit.stage, outcome, seconds)
             if outcome != "skipped":
                 self._log.info(outcome, seconds=round(seconds, 3), attempt=message.attempt)
+
+    def _check_service(self, unit: Unit) -> None:
+        service = STAGES[unit.stage].service
+        if service not in self._serving.services:
+            raise BadMessage(
+                f"{unit.name} is for the {service}, and came to a queue of {', '.join(self._serving.services)}: "
+                "`landseries topology show` tells what is bound wrongly"
+            )
 
     def _process(self, delivery: Delivery) -> Outcome:
         try:
@@ -268,6 +282,11 @@ class ServiceLoop:
         return None
 
     def _tell_state(self) -> None:
-        status = self._broker.state.status
+        state = self._broker.state
+        status = state.status
+        if status != self._told:
+            told = self._log.info if status == "connected" else self._log.warning
+            told("broker connection", status=status, **({"reason": state.error} if state.error else {}))
+            self._told = status
         self._metrics.broker_state(connected=status in ("connected", "blocked"), blocked=status == "blocked")
         self._metrics.store_bytes(getattr(self._store, "bytes_in", 0), getattr(self._store, "bytes_out", 0))

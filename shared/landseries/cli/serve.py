@@ -58,7 +58,7 @@ def worker(
     """Take messages from the broker and do units of work until told to stop (SIGTERM finishes or hands back the unit).
 
     The broker and the store are those that LANDSERIES_BROKER_... and LANDSERIES_STORE_... name; `landseries doctor`
-    checks them. Exit status: 0 ended as asked, 1 broke down, 2 wrong configuration.
+    checks them. Exit status: 0 ended as asked, 1 broke down, 2 refused by broker or store, or wrong configuration.
     """
     _check_services(services)
     from landseries import numerics
@@ -111,6 +111,8 @@ def worker(
             os._exit(0)  # a thread is still at the unit, perhaps deep in a library
     if loop.profile is not None:
         _start_anew(loop.profile)
+    if loop.refusal is not None:
+        raise loop.refusal
     if ending == "broken":
         raise typer.Exit(1)
 
