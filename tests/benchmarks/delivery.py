@@ -16,7 +16,11 @@ from landseries.connections import BrokerConnection, StoreConnection
 from landseries.local.servers import MinioServer, RabbitServer
 from landseries.stores.minio import MinioStore
 from tests.support.bare_loop import BareLoop
+from tests.support.delivery import workers
+from tests.support.memory import grow
 from tests.support.overhead import Overhead, Phase
+from tests.support.poison import draw
+from tests.support.poisoning import expose
 
 
 def main() -> None:
@@ -26,8 +30,14 @@ def main() -> None:
     overhead = commands.add_parser("overhead", help="trivial units against a bare loop")
     overhead.add_argument("--units", type=int, default=5000, help="of both stages together")
     overhead.add_argument("--block", type=int, default=500, help="units between two blocks of the bare loop")
+    poison = commands.add_parser("poison", help="messages that nobody can read, with real work in between")
+    poison.add_argument("--messages", type=int, default=10_000)
+    poison.add_argument("--blocks", type=int, default=40, help="of 25 real units; every other one is mixed with poison")
+    memory = commands.add_parser("memory", help="a worker's memory after many units, beside that after few")
+    memory.add_argument("--few", type=int, default=100)
+    memory.add_argument("--many", type=int, default=10_000)
     given = parser.parse_args()
-    {"overhead": measure_overhead}[given.command](given)
+    {"overhead": measure_overhead, "poison": measure_poison, "memory": measure_memory}[given.command](given)
 
 
 def measure_overhead(given: argparse.Namespace) -> None:
@@ -43,6 +53,29 @@ def measure_overhead(given: argparse.Namespace) -> None:
             found.append(phases)
         few, many = (sum(phase.units * phase.bare_rounds_per_unit for phase in phases) for phases in found)
         print(f"{given.units} units take {many / few:.2f} times as long as {given.units // 10} (in bare rounds)")
+
+
+def measure_poison(given: argparse.Namespace) -> None:
+    """What became of the messages, and the time of a real unit with poison between and without."""
+    messages = draw(given.messages)
+    with servers() as (broker, store, folder), workers(folder / "workers", broker, store) as started:
+        found = expose(started, broker, store, messages, blocks=given.blocks)
+    for reason, count in found.reasons.most_common(12):
+        print(f"  {count:6d} {reason} ...")
+    print(f"{found.reasons.total()} of {given.messages} put aside with a reason: {'' not in found.reasons}")
+    print(f"one worker process throughout: {found.alive}; all real units answered: {found.answered}")
+    print(
+        f"a real unit: {found.alone_s * 1000:.0f} ms alone, {found.between_s * 1000:.0f} ms with poison between, "
+        f"{found.between_s / found.alone_s - 1:+.1%}"
+    )
+
+
+def measure_memory(given: argparse.Namespace) -> None:
+    """Resident memory of one worker process."""
+    with servers() as (broker, store, folder), workers(folder / "workers", broker, store) as started:
+        found = grow(started, broker, store, [given.few, given.many])
+    few, many = found
+    print(f"after {given.few} units {few:.1f} MiB, after {given.many} {many:.1f} MiB, {many / few - 1:+.1%}")
 
 
 def print_phases(phases: Sequence[Phase]) -> None:
