@@ -8,7 +8,7 @@ import os
 import secrets
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from landseries.brokers.names import service_user, users
 from landseries.connections import BROKER_PREFIX, STORE_PREFIX, BrokerConnection, StoreConnection
 from landseries.local.processes import ServerError, free_ports, remembered, write_private
 from landseries.local.servers import MinioServer, RabbitServer
-from landseries.pipeline import SERVICES
 
 BUCKET: Final = "landseries"
 
@@ -71,9 +70,9 @@ class Places:
         """Its MinIO."""
         return MinioServer(self.folder / "minio")
 
-    def workers(self, per_service: int) -> list[WorkerPlace]:
+    def workers(self, services: Iterable[str], per_service: int) -> list[WorkerPlace]:
         """The workers; each keeps its port from one start to the next."""
-        names = [(f"{service}-{number}", service) for service in SERVICES for number in range(1, per_service + 1)]
+        names = [(f"{service}-{number}", service) for service in services for number in range(1, per_service + 1)]
         ports = remembered(self._workers, dict)
         missing = [name for name, _ in names if name not in ports]
         if missing:
@@ -141,7 +140,7 @@ class Places:
         Raises:
             ServerError: there is one already.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (self.folder / "lock").open("ab") as file:
             deadline = time.monotonic() + patience_s
             while not _lock(file):

@@ -1,4 +1,4 @@
-"""Keeps broker, store and workers of a local set-up running: `python -m landseries.local.supervisor FOLDER WORKERS`.
+"""Keeps broker, store and workers of a local set-up running: the process behind `landseries up`.
 
 What dies is started again, after a delay that grows while it keeps dying. All of it dies with the supervisor.
 """
@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -82,17 +83,19 @@ class Supervisor:
 
     Args:
         places: the folder.
+        services: whose workers to run.
         per_service: workers of each service.
     """
 
-    def __init__(self, places: Places, per_service: int) -> None:
+    def __init__(self, places: Places, services: Sequence[str], per_service: int) -> None:
         self._places = places
         self._per_service = per_service
         self._rabbit: RabbitServer = places.rabbit()
         self._minio: MinioServer = places.minio()
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("LANDSERIES_")}
         self._workers = [
-            _Kept(place, inherited | places.worker_environment(place.service)) for place in places.workers(per_service)
+            _Kept(place, inherited | places.worker_environment(place.service))
+            for place in places.workers(services, per_service)
         ]
         self._end = threading.Event()
 
@@ -159,20 +162,21 @@ def _say(text: str) -> None:
     print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
 
 
-def main(folder: str, per_service: str) -> int:
+def main(folder: str, per_service: str, *services: str) -> int:
     """Run a supervisor until SIGTERM."""
     places = Places(Path(folder))
     try:
         with places.held(_PATIENCE_S):
-            supervisor = Supervisor(places, int(per_service))
+            supervisor = Supervisor(places, services, int(per_service))
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: supervisor.end())
             supervisor.run()
+            # The end of the process lets go of the folder: who waits for that finds nothing running.
+            os._exit(0)
     except LandseriesError as error:
         _say(str(error))
         return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

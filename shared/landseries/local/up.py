@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Final
 from landseries.local.places import Places, WorkerPlace
 from landseries.local.processes import Process, ServerError, tail, wait_until
 from landseries.local.programs import find_minio, find_rabbitmq
+from landseries.pipeline import SERVICES
 
 _UP_S: Final = 180.0
 _WORKERS_S: Final = 120.0
@@ -23,13 +23,19 @@ _DOWN_S: Final = 120.0
 _POLL_S: Final = 0.2
 
 
-def up(folder: Path, workers_per_service: int = 1, say: Callable[[str], None] = print) -> None:
+def up(
+    folder: Path,
+    workers_per_service: int = 1,
+    say: Callable[[str], None] = print,
+    services: Sequence[str] = SERVICES,
+) -> None:
     """Start broker, store and workers in the background; where they run already, only say where.
 
     Args:
         folder: where all data, logs and secrets go; what is there from an earlier time is used again.
         workers_per_service: worker processes of each service.
         say: takes lines about what is done, and how to use it.
+        services: whose workers to start.
 
     Raises:
         ServerError: something does not start, or is not installed.
@@ -45,13 +51,14 @@ def up(folder: Path, workers_per_service: int = 1, say: Callable[[str], None] = 
     find_minio()
     say("Starting RabbitMQ, MinIO and the workers ...")
     command = [sys.executable, "-m", "landseries.local.supervisor", str(places.folder), str(workers_per_service)]
+    command += services
     supervisor = Process(command, os.environ, places.supervisor_log, bound=False)
     try:
         wait_until(lambda: places.running() is not None, supervisor, "landseries' supervisor", _UP_S)
     except ServerError:
         supervisor.stop(_DOWN_S)
         raise
-    for worker in _await(places.workers(workers_per_service)):
+    for worker in _await(places.workers(services, workers_per_service)):
         say(f"warning: {worker.name} is not ready; the end of {worker.log}:\n{tail(worker.log)}")
     _describe(places, say)
 
