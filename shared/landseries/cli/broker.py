@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from landseries.cli.console import out, say
+from landseries.cli.console import say
 from landseries.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -99,15 +97,13 @@ def list_dead(service: Service = None, run: Run = None) -> None:
 
     with DeadLetters(broker_connection()) as dead_letters:
         letters = dead_letters.find(_selection(service, run, None))
-    table = Table(box=None)
-    for heading in ("id", "service", "run", "unit", "when (UTC)", "attempts", "reason"):
-        table.add_column(heading, overflow="fold")
     for letter in letters:
-        when = "" if letter.when is None else f"{letter.when:%Y-%m-%d %H:%M:%S}"
+        # No table: reasons are long, and ids must be whole to be copied.
+        when = "unknown" if letter.when is None else f"{letter.when:%Y-%m-%d %H:%M:%S} UTC"
         what = letter.unit or letter.message.type
-        cells = (letter.message.message_id, letter.service, letter.run_id or "", what, when, str(letter.attempts))
-        table.add_row(*map(escape, (*cells, letter.reason)))
-    out.print(table)
+        run_id = letter.run_id or "unreadable"
+        say(f"{letter.message.message_id}  {letter.service}  run {run_id}  {what}  {when}  attempts {letter.attempts}")
+        say(f"    {letter.reason}")
     say(f"{len(letters)} dead letters")
 
 

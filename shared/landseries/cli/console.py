@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from landseries.plan import RunPlan
     from landseries.stores.base import Store
 
-out: Final = Console()
-err: Final = Console(stderr=True)
+out: Final = Console(emoji=False)
+err: Final = Console(stderr=True, emoji=False)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The run's configuration (YAML)", show_default=False)]
 Workdir = Annotated[
