@@ -111,7 +111,7 @@ def _disturb(world: World, seed: int, amount: Amount, deadline: float) -> None:
             if time.monotonic() > deadline:
                 raise Stuck(f"only {progress:.0%} of the work is done when the time is over")
             time.sleep(_LOOK_S)
-        if progress >= 1:
+        if world.answered():
             raise Stuck("the run was faster than its faults: make it longer (--tile-px), or have fewer of them")
         world.happen(fault)
         last = time.monotonic()
@@ -119,7 +119,10 @@ def _disturb(world: World, seed: int, amount: Amount, deadline: float) -> None:
 
 
 def _await_end(world: World, deadline: float) -> None:
-    while world.progress() < 1 or not world.complete():
+    while True:
+        world.progress()
+        if world.answered() and world.idle():
+            return
         if time.monotonic() > deadline:
             raise Stuck("the run is not complete when the time is over")
         if world.dead_letters():

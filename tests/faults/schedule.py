@@ -17,7 +17,7 @@ Kind = Literal["kill", "broker", "store", "duplicates", "reorder", "cut"]
 _LAST: Final = 0.85
 #: Messages that are duplicated, or taken and put back in another order, in one go.
 BATCH: Final = 10
-_PATIENCE_S: Final = (2.0, 7.0)
+_PATIENCE_S: Final = (3.0, 10.0)
 
 
 @dataclass(frozen=True)

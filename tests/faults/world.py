@@ -156,10 +156,12 @@ class World:
         """Units that the reference answered and this run has not."""
         return sorted(self._reference.units.keys() - self._answered)
 
-    def complete(self) -> bool:
-        """Whether the report is there, nothing waits at the broker and no worker has anything in hand."""
-        if Unit("report", ()) not in self._answered:
-            return False
+    def answered(self) -> bool:
+        """Whether every unit had its marker when progress was last looked at."""
+        return self._answered >= self._reference.units.keys()
+
+    def idle(self) -> bool:
+        """Whether nothing waits at the broker and no worker has anything in hand."""
         try:
             depths = queue_depths(self.broker)
         except LandseriesError:
