@@ -6,21 +6,34 @@ Starts a RabbitMQ and a MinIO of its own. Every figure is a ratio of things meas
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
+from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.brokers.topology import apply
 from landseries.connections import BrokerConnection, StoreConnection
 from landseries.local.servers import MinioServer, RabbitServer
+from landseries.messages import encode
+from landseries.openrun import OpenRun
+from landseries.pipeline import SERVICES, Unit
+from landseries.plan import freeze_plan
 from landseries.stores.minio import MinioStore
 from tests.support.bare_loop import BareLoop
-from tests.support.delivery import workers
+from tests.support.delivery import queues_of, ready_messages, steps_done, wait_for, workers
 from tests.support.memory import grow
 from tests.support.overhead import Overhead, Phase
 from tests.support.poison import draw
 from tests.support.poisoning import expose
+from tests.support.small_run import run_distributed, run_embedded, simulate_archive, write_config
+from tests.support.toy_services import make_plan, seed
+
+#: So that the broker looks for late acknowledgements each second instead of each minute.
+TICK_EACH_SECOND: Final = "[{rabbit, [{channel_tick_interval, 1000}]}].\n"
+PSEUDOLABELER: Final = "pseudolabeler"
 
 
 def main() -> None:
@@ -36,8 +49,21 @@ def main() -> None:
     memory = commands.add_parser("memory", help="a worker's memory after many units, beside that after few")
     memory.add_argument("--few", type=int, default=100)
     memory.add_argument("--many", type=int, default=10_000)
+    long = commands.add_parser("long", help="a unit longer than the broker waits for an acknowledgement")
+    long.add_argument("--ack-timeout-s", type=int, default=60)
+    long.add_argument("--unit-s", type=int, default=150)
+    walltime = commands.add_parser("walltime", help="a real run behind a broker beside the same run embedded")
+    walltime.add_argument("--rounds", type=int, default=3)
+    walltime.add_argument("--jobs", type=int, default=2, help="of the embedded run")
     given = parser.parse_args()
-    {"overhead": measure_overhead, "poison": measure_poison, "memory": measure_memory}[given.command](given)
+    measure: dict[str, Callable[[argparse.Namespace], None]] = {
+        "overhead": measure_overhead,
+        "poison": measure_poison,
+        "memory": measure_memory,
+        "long": measure_long,
+        "walltime": measure_walltime,
+    }
+    measure[given.command](given)
 
 
 def measure_overhead(given: argparse.Namespace) -> None:
@@ -78,6 +104,55 @@ def measure_memory(given: argparse.Namespace) -> None:
     print(f"after {given.few} units {few:.1f} MiB, after {given.many} {many:.1f} MiB, {many / few - 1:+.1%}")
 
 
+def measure_long(given: argparse.Namespace) -> None:
+    """How often each step of a long unit was done by two workers, and how often its message was taken back."""
+    forest = Unit("forest", ("all",))
+    timeout = {"consumer_timeout": str(given.ack_timeout_s * 1000)}
+    with servers(timeout, TICK_EACH_SECOND) as (broker, store_at, folder):
+        store, plan = MinioStore(store_at), make_plan(tiles=2)
+        freeze_plan(store, plan)
+        run = OpenRun(store, plan)
+        seed(store, run, [unit for stage in ("reliable", "index") for unit in run.pipeline.units(stage)])
+        journal = folder / "journal"
+        with RabbitBroker(broker) as publisher, workers(folder / "workers", broker, store_at) as started:
+            publisher.publish([encode(plan.run_id, forest)])
+            for _ in range(2):
+                started.toy(
+                    PSEUDOLABELER, "--journal", journal, "--steps", given.unit_s, "--step-s", 1, "--lease-s", 15
+                )
+            labels = list(run.pipeline.units("pseudolabel"))
+            wait_for("all is answered", lambda: all(map(run.markers.answered, labels)), 10.0 * given.unit_s)
+            queues = queues_of([PSEUDOLABELER])
+            wait_for("no message is left", lambda: not any(ready_messages(broker, queues).values()), 1200.0)
+            held, counts = started.log().count("is at work on it"), steps_done(journal, forest.name)
+    print(f"{given.unit_s} steps of a second, acknowledgement awaited for {given.ack_timeout_s} s:")
+    print(
+        f"{counts.total()} steps done, each once: {set(counts.values()) == {1}}; {held} copies waited; no message left"
+    )
+
+
+def measure_walltime(given: argparse.Namespace) -> None:
+    """Medians of interleaved runs; workers are up before they are needed, one per service."""
+    with servers() as (broker, first, folder):
+        archive = simulate_archive(folder / "archive")
+        embedded, distributed = [], []
+        for number in range(given.rounds):
+            config = write_config(archive, folder / f"{number}.yaml", f"round-{number}")
+            embedded.append(run_embedded(config, folder / f"work-{number}", given.jobs))
+            store = first.model_copy(update={"bucket": f"round-{number}"})
+            MinioStore(store).create_bucket()
+            with workers(folder / f"workers-{number}", broker, store) as started:
+                for service in SERVICES:
+                    started.real(service, "--log-json")
+                    wait_for("it serves", lambda: started.log().count('"serving"') == len(started.processes))
+                distributed.append(run_distributed(config, f"round-{number}", broker, store, started))
+                for process in started.processes:
+                    started.end(process)
+            print(f"round {number}: embedded {embedded[-1]:.1f} s, distributed {distributed[-1]:.1f} s", flush=True)
+    one, other = statistics.median(embedded), statistics.median(distributed)
+    print(f"medians: embedded {one:.1f} s, distributed {other:.1f} s, ratio {other / one:.2f}")
+
+
 def print_phases(phases: Sequence[Phase]) -> None:
     """A line per stage, one for both, and the requests per unit."""
     for phase in phases:
@@ -96,11 +171,16 @@ def print_phases(phases: Sequence[Phase]) -> None:
 
 
 @contextmanager
-def servers(config: dict[str, str] | None = None) -> Iterator[tuple[BrokerConnection, StoreConnection, Path]]:
+def servers(
+    config: dict[str, str] | None = None, advanced: str = ""
+) -> Iterator[tuple[BrokerConnection, StoreConnection, Path]]:
     """A broker with the topology, a store with a bucket, and a folder."""
     with tempfile.TemporaryDirectory(prefix="landseries-bench-") as temporary:
         folder = Path(temporary)
-        with RabbitServer(folder / "rabbit", config=config) as rabbit, MinioServer(folder / "minio") as minio:
+        with (
+            RabbitServer(folder / "rabbit", config=config, advanced=advanced) as rabbit,
+            MinioServer(folder / "minio") as minio,
+        ):
             broker, store = rabbit.connection(), minio.connection()
             apply(broker)
             MinioStore(store).create_bucket()
