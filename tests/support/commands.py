@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
+import shapely
 import yaml
 from unit.shared.test_worker import Toy
 
@@ -127,9 +128,19 @@ def tiny_run(folder: Path) -> Path:
     """A simulated archive of one year with three acquisitions, and a configuration over it."""
     archive = folder / "archive"
     simulate(archive, seed=31, size_px=256, years=(2018,), acquisitions_per_year=3, jobs=2)
+    whole = shapely.from_geojson((archive / "area.geojson").read_text())
+    west, south, east, north = whole.bounds
+    # A corner of it: few tiles of one granule.
+    corner = shapely.box(
+        west + 0.1 * (east - west),
+        south + 0.1 * (north - south),
+        west + 0.2 * (east - west),
+        south + 0.2 * (north - south),
+    )
+    (archive / "corner.geojson").write_text(shapely.to_geojson(corner))
     config = {
         "name": "tiny",
-        "area": {"geojson": str(archive / "area.geojson")},
+        "area": {"geojson": str(archive / "corner.geojson")},
         "years": [2018],
         "source": {"kind": "safe", "path": str(archive / "products")},
         "reference": {"path": str(archive / "reference" / "clc2018.tif"), "year": 2018},
