@@ -51,7 +51,8 @@ class Leases:
 
         Args:
             key: of the lease's object.
-            on_beat: called on another thread with each renewal, as long as the lease is ours.
+            on_beat: called on another thread after each renewal, as long as the lease is ours and the last call is
+                over, and once more when this worker gives the lease back unfinished.
 
         Raises:
             LeaseHeld: its owner is alive (or this worker was told to stop while it watched).
@@ -66,9 +67,10 @@ class Leases:
             keeper.give_back()
 
     def give_back_all(self) -> None:
-        """Let others go on at once with what this worker leaves unfinished."""
+        """Let others go on at once, and from the newest checkpoint, with what this worker leaves unfinished."""
         self.stopping.set()
         for keeper in list(self._held.values()):
+            keeper.beat()
             keeper.give_back()
 
     def _take(self, key: str) -> str:
@@ -112,6 +114,7 @@ class _Keeper(threading.Thread):
         self._on_beat = on_beat
         self._ended = threading.Event()
         self._turn = threading.Lock()
+        self._beating = threading.Thread()
 
     def run(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -124,10 +127,15 @@ class _Keeper(threading.Thread):
                     continue  # nobody else can take it either while the store is away or full
                 except StoreError:
                     return
-                if self._tag is not None:
-                    self._beat()
+                if self._tag is None:
+                    return
+            # On a thread of its own: a checkpoint may take longer to store than the lease may stay unchanged.
+            if not self._beating.is_alive():
+                self._beating = threading.Thread(target=self.beat, name=f"{self.name} beat", daemon=True)
+                self._beating.start()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Do what each renewal brings along."""
         try:
             self._on_beat()
         except (StoreError, OSError):
