@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -129,10 +130,8 @@ def test_up_starts_everything_and_keeps_it_running_and_down_leaves_nothing(tmp_p
         )
         assert found.stdout == "everything is there\n"
         broker = Places(folder).rabbit()
-        assert {consumer["channel_details"]["user"] for consumer in broker.manage("GET", "/api/consumers")} == {
-            "landseries-sampler",
-            "landseries-indexer",
-        }, "each worker has a user of its own"
+        own_users = {"landseries-sampler", "landseries-indexer"}
+        assert _comes_true(lambda: _users(broker) == own_users), "each worker has a user of its own"
 
         up(folder, say=said.append)
         assert "up already" in said[-7]
@@ -141,10 +140,9 @@ def test_up_starts_everything_and_keeps_it_running_and_down_leaves_nothing(tmp_p
         [server] = [p for p in processes_of(folder / "rabbitmq") if p.name() == "beam.smp"]
         worker.kill()
         server.kill()
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not _two_consumers(broker):
-            time.sleep(0.2)
-        assert _two_consumers(broker), "broker and worker were started again"
+        killed = {worker.pid, server.pid}
+        assert _comes_true(lambda: killed.isdisjoint(process.pid for process in processes_of(folder)))
+        assert _comes_true(lambda: _users(broker) == own_users), "broker and worker were started again"
         assert environment(folder)["LANDSERIES_BROKER_URL"] == broker.connection().url
     finally:
         down(folder, say=said.append)
@@ -155,11 +153,22 @@ def test_up_starts_everything_and_keeps_it_running_and_down_leaves_nothing(tmp_p
     assert not folder.exists()
 
 
-def _two_consumers(broker: RabbitServer) -> bool:
+def _users(broker: RabbitServer) -> set[str]:
+    """Who consumes; the management API learns of it a little later."""
     try:
-        return len(broker.manage("GET", "/api/consumers")) == 2
+        consumers = broker.manage("GET", "/api/consumers")
     except ServerError:
-        return False
+        return set()
+    return {consumer["channel_details"]["user"] for consumer in consumers if consumer["channel_details"]}
+
+
+def _comes_true(condition: Callable[[], bool], patience_s: float = 60.0) -> bool:
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def test_a_worker_that_keeps_dying_is_started_ever_more_rarely() -> None:
