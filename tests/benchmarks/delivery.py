@@ -54,7 +54,7 @@ def main() -> None:
     long.add_argument("--unit-s", type=int, default=150)
     walltime = commands.add_parser("walltime", help="a real run behind a broker beside the same run embedded")
     walltime.add_argument("--rounds", type=int, default=3)
-    walltime.add_argument("--jobs", type=int, default=2, help="of the embedded run")
+    walltime.add_argument("--jobs", type=int, default=2, help="of the embedded run, and workers per service")
     given = parser.parse_args()
     measure: dict[str, Callable[[argparse.Namespace], None]] = {
         "overhead": measure_overhead,
@@ -132,7 +132,7 @@ def measure_long(given: argparse.Namespace) -> None:
 
 
 def measure_walltime(given: argparse.Namespace) -> None:
-    """Medians of interleaved runs; workers are up before they are needed, one per service."""
+    """Medians of interleaved runs; workers are up before they are needed, as many per service as the other has jobs."""
     with servers() as (broker, first, folder):
         archive = simulate_archive(folder / "archive")
         embedded, distributed = [], []
@@ -142,7 +142,7 @@ def measure_walltime(given: argparse.Namespace) -> None:
             store = first.model_copy(update={"bucket": f"round-{number}"})
             MinioStore(store).create_bucket()
             with workers(folder / f"workers-{number}", broker, store) as started:
-                for service in SERVICES:
+                for service in SERVICES * given.jobs:
                     started.real(service, "--log-json")
                     wait_for("it serves", lambda: started.log().count('"serving"') == len(started.processes))
                 distributed.append(run_distributed(config, f"round-{number}", broker, store, started))
