@@ -48,7 +48,8 @@ class Workers:
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder = folder
-        self._variables = variables
+        # What a killed worker leaves goes with the folder.
+        self._variables = {**variables, "TMPDIR": str(folder)}
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def toy(self, *arguments: object) -> subprocess.Popen[bytes]:
