@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -20,7 +20,7 @@ from landseries.failures import Failure, sort_failure
 from landseries.gates import CancelledRuns, OtherProfile, SpaceBudget, own_profile
 from landseries.leases import LEASE_S, Leases
 from landseries.logs import bind_unit, logger
-from landseries.messages import BadMessage, decode
+from landseries.messages import BadMessage, Message, decode
 from landseries.metrics import Outcome, WorkerMetrics
 from landseries.numerics import NumericsProfile
 from landseries.pipeline import STAGES, Unit
@@ -194,23 +194,32 @@ class ServiceLoop:
         except BadMessage as error:
             self._log.error("put aside", reason=str(error))
             self._metrics.unit_started(message.stage, delivery.waited_s)
-            delivery.dead(str(error))
-            self._metrics.unit_ended(message.stage, "dead", 0.0)
+            self._metrics.unit_ended(message.stage, self._put_aside(delivery, str(error)), 0.0)
             return
         with bind_unit(run_id, unit, message.traceparent):
             self._metrics.unit_started(unit.stage, delivery.waited_s)
             started = time.monotonic()
-            try:
-                outcome = self._process(delivery)
-            except BrokerError as error:
-                # It could be neither settled nor put off, and is back in its queue.
-                self._log.error("the broker refuses what this worker sends", error=str(error))
-                self._trouble = str(error)
-                outcome = "handed_back"
+            outcome = self._settled(lambda: self._process(delivery))
             seconds = time.monotonic() - started
             self._metrics.unit_ended(unit.stage, outcome, seconds)
             if outcome != "skipped":
                 self._log.info(outcome, seconds=round(seconds, 3), attempt=message.attempt)
+
+    def _put_aside(self, delivery: Delivery, reason: str) -> Outcome:
+        def dead() -> Outcome:
+            delivery.dead(reason)
+            return "dead"
+
+        return self._settled(dead)
+
+    def _settled(self, settle: Callable[[], Outcome]) -> Outcome:
+        try:
+            return settle()
+        except BrokerError as error:
+            # It could be neither settled nor put off, and is back in its queue.
+            self._log.error("the broker refuses what this worker sends", error=str(error))
+            self._trouble = str(error)
+            return "handed_back"
 
     def _check_service(self, unit: Unit) -> None:
         service = STAGES[unit.stage].service
@@ -223,7 +232,7 @@ class ServiceLoop:
     def _process(self, delivery: Delivery) -> Outcome:
         try:
             processed = self._worker.process(delivery.message)
-            self._broker.publish(processed.due)
+            self._publish(processed.due, delivery)
         except BrokerUnavailable:
             delivery.hand_back()  # the broker has the message still, and delivers it again
             return "handed_back"
@@ -238,6 +247,22 @@ class ServiceLoop:
         delivery.ack()
         self._trouble = None
         return processed.outcome
+
+    def _publish(self, due: Sequence[Message], delivery: Delivery) -> None:
+        """Publish what became due, however long the broker takes nothing, as long as it awaits this unit's answer.
+
+        Raises:
+            BrokerUnavailable: the message comes again anyway, or this worker stops.
+            BrokerError: a queue is missing, or this user may not send it.
+        """
+        while True:
+            try:
+                self._broker.publish(due)
+                return
+            except BrokerUnavailable as error:
+                self._trouble = str(error)
+                if delivery.is_lost or self._stop.wait(_POLL_S):
+                    raise
 
     def _failed(self, delivery: Delivery, error: Exception, failure: Failure) -> Outcome:
         if failure.kind == "drop":
