@@ -22,6 +22,8 @@ from landseries.stores.base import Store, Tagged
 #: A lease that did not change for so long has lost its owner; a living one writes it three times in that.
 LEASE_S: Final = 60.0
 _BEATS: Final = 3
+#: A store that answers later than this has been away.
+_QUICK_S: Final = 1.0
 
 
 class LeaseHeld(LandseriesError):
@@ -89,7 +91,10 @@ class Leases:
         while time.monotonic() < deadline:
             if self.stopping.wait(self._lease_s / (4 * _BEATS)):
                 raise LeaseHeld("this worker stops")
+            asked = time.monotonic()
             now = self._store.get_tagged(key)
+            # While the store was away its owner could not renew it either.
+            deadline += max(0.0, time.monotonic() - asked - _QUICK_S)
             if now is None or _is_free(now):
                 return now
             if now.tag != found.tag:

@@ -52,6 +52,10 @@ class Marker(BaseModel):
     software: str = ""
 
 
+#: What is said of an artifact that is not there.
+MISSING: Final = "is missing"
+
+
 class Damaged(ArtifactError):
     """What a unit wrote (an artifact or its marker) is missing, or its bytes are not those that were written.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from landseries.brokers.base import Delivery
+from landseries.brokers.link import LinkState
 from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.errors import BrokerError, BrokerUnavailable, StoreError
 from landseries.failures import Failure, sort_failure
@@ -36,6 +37,7 @@ _POLL_S: Final = 0.5
 _AWAY_S: Final = 5.0
 _FULL_S: Final = 120.0
 _WAIT_S: Final = 30.0
+_ANEW_S: Final = 5.0
 #: A key that need not exist: whether the store answers is the question.
 _PROBE: Final = "plans/probe.json"
 
@@ -101,7 +103,7 @@ class ServiceLoop:
         self._ending: Ending = "stopped"
         self._trouble: str | None = None
         self._seen = time.monotonic()
-        self._told = "connected"
+        self._told: LinkState | None = LinkState("connected")
         self.profile: NumericsProfile | None = None
         self.refusal: BrokerError | None = None
 
@@ -142,7 +144,9 @@ class ServiceLoop:
         state = self._broker.state
         if state.status == "blocked":
             return "the broker accepts no messages at the moment: its memory or disk is short"
-        return self._trouble if state.status == "connected" else f"no connection to the broker: {state.error}"
+        if state.status != "connected":
+            return f"no connection to the broker: {state.error}"
+        return state.error or self._trouble  # connected, and yet a queue may be gone
 
     def _work(self) -> None:
         try:
@@ -162,7 +166,7 @@ class ServiceLoop:
         while not self._stop.is_set():
             delivery = self._broker.receive(self._serving.services, _POLL_S)
             if delivery is None:
-                if self._broker.state.status != "connected":
+                if self._broker.state != LinkState("connected"):
                     idle_since = time.monotonic()
                 if self._serving.exit_when_idle and time.monotonic() - idle_since > IDLE_S:
                     return "idle"
@@ -269,9 +273,11 @@ class ServiceLoop:
             delivery.ack()
             return "skipped"
         if failure.kind == "restart" and isinstance(error, OtherProfile):
+            # Put off rather than handed back: with many idle workers of the wrong profile a message would use up its
+            # deliveries before the first of them has started anew.
             self.profile = error.profile
-            delivery.hand_back()
-            return "handed_back"
+            delivery.later(_ANEW_S)
+            return "later"
         if failure.kind == "retry" and isinstance(error, StoreError) and self._store_error() is not None:
             # The store refuses everyone, as with keys that were changed: no message should die of that.
             failure = Failure("away", failure.reason)
@@ -309,9 +315,9 @@ class ServiceLoop:
     def _tell_state(self) -> None:
         state = self._broker.state
         status = state.status
-        if status != self._told:
-            told = self._log.info if status == "connected" else self._log.warning
+        if state != self._told:
+            told = self._log.info if state == LinkState("connected") else self._log.warning
             told("broker connection", status=status, **({"reason": state.error} if state.error else {}))
-            self._told = status
+            self._told = state
         self._metrics.broker_state(connected=status in ("connected", "blocked"), blocked=status == "blocked")
         self._metrics.store_bytes(getattr(self._store, "bytes_in", 0), getattr(self._store, "bytes_out", 0))

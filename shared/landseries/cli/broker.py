@@ -122,12 +122,22 @@ def show_dead(
         raise ConfigError(f"there is no dead letter {message_id}; `landseries dead list` shows them")
     for letter in letters:
         message = letter.message
-        say(f"id          {message.message_id}\ntype        {message.type}\nservice     {letter.service}")
-        say(f"run         {letter.run_id or 'unreadable'}\nunit        {letter.unit or 'unreadable'}")
-        say(f"when        {letter.when or 'unknown'}\nattempts    {letter.attempts}\nreason      {letter.reason}")
-        say(f"traceparent {message.traceparent}\nbody        {message.body.decode(errors='backslashreplace')}")
+        facts = {
+            "id": message.message_id,
+            "type": message.type,
+            "service": letter.service,
+            "run": letter.run_id or "unreadable",
+            "unit": letter.unit or "unreadable",
+            "when": letter.when or "unknown",
+            "attempts": letter.attempts,
+            "reason": letter.reason,
+            "traceparent": message.traceparent,
+            "body": message.body.decode(errors="backslashreplace"),
+        }
+        for name, value in facts.items():
+            say(f"{name:<12}{value}")
         if letter.original_bytes is not None:
-            say(f"            (cut: it had {letter.original_bytes} bytes)")
+            say(f"{'':<12}(cut: it had {letter.original_bytes} bytes)")
 
 
 @dead.command("redrive")

@@ -34,9 +34,14 @@ AnyStore = Annotated[
 RunName = Annotated[str, typer.Argument(help="The run's name", show_default=False)]
 
 
+def printable(text: str) -> str:
+    """A text in which nothing steers the terminal or begins a new line: what comes from messages may be hostile."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 def say(text: str) -> None:
-    """Print a line as it is."""
-    out.print(text, highlight=False, markup=False, soft_wrap=True)
+    """Print one line as it is."""
+    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:

@@ -23,7 +23,7 @@ def up(
     """
     from landseries.local.up import up as start
 
-    start(folder, workers_per_service, say)
+    start(folder, workers_per_service, _say_lines)
 
 
 def down(
@@ -33,4 +33,9 @@ def down(
     """End what `landseries up` started; units in work are finished or handed back, and data stay."""
     from landseries.local.up import down as end
 
-    end(folder, purge=purge, say=say)
+    end(folder, purge=purge, say=_say_lines)
+
+
+def _say_lines(text: str) -> None:
+    for line in text.splitlines():
+        say(line)

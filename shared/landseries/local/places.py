@@ -141,6 +141,7 @@ class Places:
             ServerError: there is one already.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)  # logs made it before, with the rights of any folder: it holds data and secrets
         with (self.folder / "lock").open("ab") as file:
             deadline = time.monotonic() + patience_s
             while not _lock(file):
