@@ -1,4 +1,5 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Both set up all they need in .venv first.
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up all they need first: Python packages in
+# .venv; for tests and `make up` also RabbitMQ (a package of the machine) and MinIO (built into LANDSERIES_CACHE).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -16,8 +17,11 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 DEMO := demo
 DEMO_SEED ?= 7
 BENCH := bench
+# Folder of the broker, the store and the workers that `make up` starts, and workers of each service.
+UP := up
+WORKERS ?= 1
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup servers demo up down test faults lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
@@ -44,8 +48,21 @@ demo: setup ## Simulate an archive, map three years, and open the report's path 
 	$(BIN)/landseries run examples/demo.yaml --workdir $(DEMO)/work --jobs $(JOBS); \
 	echo "demo: $$(( $$(date +%s) - start )) s"
 
-test: setup ## Run all tests
+servers: setup ## Install RabbitMQ and build MinIO, once per machine
+	$(BIN)/python -m landseries.local.install
+
+up: servers ## Start RabbitMQ, MinIO and the workers here, in the background
+	$(BIN)/landseries up --folder $(UP) --workers-per-service $(WORKERS)
+
+down: ## End what `make up` started; its data stay
+	$(BIN)/landseries down --folder $(UP)
+
+test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped aloud where it cannot be installed
+	@$(BIN)/python -m landseries.local.install || { test "$${CI:-}" != true && echo "Going on without" >&2; }
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks
+
+faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte
+	$(BIN)/python -m tests.faults.run --seeds 1 2 3 4 5
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
@@ -56,5 +73,5 @@ bench: setup ## Measure kernels beside their competitors, and the paper's settin
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds -q -s
 	$(BIN)/python -m tests.benchmarks.paper --folder $(BENCH)
 
-clean: ## Remove what demo and bench wrote
+clean: ## Remove what demo and bench wrote (`landseries down --purge` removes what up wrote)
 	rm -rf $(DEMO) $(BENCH)

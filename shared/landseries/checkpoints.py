@@ -6,6 +6,7 @@ They are no artifacts: they decide no bytes, a missing or old one costs time onl
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,8 @@ class Checkpoints:
         self._prefix = f"{CHECKPOINTS}/{run_id}/{checkpoint_name(unit)}/"
         self._folder = folder
         self._seen: dict[str, tuple[int, int]] = {}
+        self._turn = threading.Lock()
+        self._removed = False
 
     def restore(self) -> None:
         """Replace the folder by the copies in the store: another worker may have come further."""
@@ -57,21 +60,24 @@ class Checkpoints:
             self._seen[target.name] = _version(target)
 
     def save(self) -> None:
-        """Copy files that changed to the store."""
-        for path in sorted(self._folder.iterdir()) if self._folder.is_dir() else []:
-            try:
-                version = _version(path)
-            except FileNotFoundError:
-                continue  # renamed meanwhile: its successor comes with the next beat
-            if path.is_file() and path.suffix != _UNFINISHED and self._seen.get(path.name) != version:
-                self._store.put(self._prefix + path.name, path)
-                self._seen[path.name] = version
+        """Copy files that changed to the store; safe to call from any thread."""
+        with self._turn:
+            for path in sorted(self._folder.iterdir()) if self._folder.is_dir() and not self._removed else []:
+                try:
+                    version = _version(path)
+                except FileNotFoundError:
+                    continue  # renamed meanwhile: its successor comes with the next beat
+                if path.is_file() and path.suffix != _UNFINISHED and self._seen.get(path.name) != version:
+                    self._store.put(self._prefix + path.name, path)
+                    self._seen[path.name] = version
 
     def remove(self) -> None:
         """Forget them, here and in the store: the unit is done."""
-        for item in list(self._store.list(self._prefix)):
-            self._store.delete(item.key)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        with self._turn:
+            self._removed = True
+            for item in list(self._store.list(self._prefix)):
+                self._store.delete(item.key)
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _version(path: Path) -> tuple[int, int]:

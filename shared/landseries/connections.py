@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,7 +44,7 @@ class StoreConnection(BaseSettings):
         parts = urlsplit(url)
         if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
             return url
-        if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/") and not parts.username:
+        if _is_address(parts, ("http", "https")):
             return url.rstrip("/")
         raise ValueError(
             "write http://HOST:PORT, https://HOST:PORT or file:///FOLDER; keys belong into the other fields"
@@ -81,9 +81,15 @@ class BrokerConnection(BaseSettings):
     @classmethod
     def _are_brokers(cls, url: str) -> str:
         for one in url.split(","):
-            parts = urlsplit(one.strip())
-            if parts.scheme not in ("amqp", "amqps") or not parts.hostname or parts.username or parts.path.strip("/"):
+            if not _is_address(urlsplit(one.strip()), ("amqp", "amqps")):
                 raise ValueError("write amqp://HOST:PORT or amqps://HOST:PORT; user and vhost have fields of their own")
+        return url
+
+    @field_validator("management_url")
+    @classmethod
+    def _is_an_api(cls, url: str | None) -> str | None:
+        if url is not None and not _is_address(urlsplit(url)._replace(path=""), ("http", "https")):
+            raise ValueError("write http://HOST:PORT or https://HOST:PORT; user and password are those of the broker")
         return url
 
     @property
@@ -110,6 +116,17 @@ def broker_connection() -> BrokerConnection:
     return _read(BrokerConnection, BROKER_PREFIX, ("password",))
 
 
+def _is_address(parts: SplitResult, schemes: tuple[str, ...]) -> bool:
+    """Whether a URL is a host and perhaps a port, and nothing that could hold a secret.
+
+    Raises:
+        ValueError: the port is no number, or out of range.
+    """
+    _ = parts.port
+    bare = "@" not in parts.netloc and parts.path in ("", "/") and not parts.query and not parts.fragment
+    return bare and parts.scheme in schemes and bool(parts.hostname)
+
+
 def _read(model: type[_SettingsT], prefix: str, secrets: tuple[str, ...]) -> _SettingsT:
     given: dict[str, Any] = {}
     for name in secrets:
@@ -117,8 +134,13 @@ def _read(model: type[_SettingsT], prefix: str, secrets: tuple[str, ...]) -> _Se
         if path := os.environ.get(variable):
             try:
                 given[name] = Path(path).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
+            except OSError as error:
                 raise ConfigError(f"{variable}: {path} cannot be read ({error}); it must hold the secret") from None
+            except UnicodeDecodeError:
+                # The error's own text would show a part of the secret.
+                raise ConfigError(f"{variable}: {path} is no text in UTF-8; it must hold the secret") from None
+            if not given[name]:
+                raise ConfigError(f"{variable}: {path} is empty; it must hold the secret")
     try:
         return model(**given)
     except ValidationError as error:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from landseries.brokers.depths import queue_depths
 from landseries.brokers.management import Management
 from landseries.brokers.names import is_long, service_user
+from landseries.brokers.rights import permissions, topic_permissions
 from landseries.brokers.topology import LONG_ACK_TIMEOUT_MS, compare
 from landseries.connections import BrokerConnection, StoreConnection, broker_connection, store_connection
 from landseries.errors import LandseriesError, StoreError
@@ -77,34 +78,45 @@ def examine_store(store: Store, name: str) -> Iterator[Finding]:
     """
     key = f"{_FOLDER}/{secrets.token_hex(8)}"
     try:
-        content = secrets.token_bytes(1 << 16)
-        started = time.monotonic()
-        store.put(f"{key}/object", content)
-        whole = store.get(f"{key}/object") == content
-        milliseconds = 1000 * (time.monotonic() - started)
-        yield (
-            Finding("good", f"store: {name} gives back what was put ({milliseconds:.0f} ms for both)")
-            if whole
-            else Finding("bad", f"store: {name} does not give back what was put", _UNFIT)
-        )
-        listed = [item for item in store.list(f"{key}/") if item.key == f"{key}/object"]
-        yield (
-            Finding("good", "store: lists what was put")
-            if listed
-            else Finding("bad", "store: does not list what was put at once", _UNFIT)
-        )
-        yield from _clock(listed[0].modified if listed else None)
-        yield from _races(store, key)
-    finally:
-        _clean(store, f"{key}/")
+        yield from _tried(store, name, key)
+    except StoreError:
+        list(_clean(store, f"{key}/"))  # what was found says why, whether or not this goes
+        raise
+    yield from _clean(store, f"{key}/")
 
 
-def _clean(store: Store, prefix: str) -> None:
+def _tried(store: Store, name: str, key: str) -> Iterator[Finding]:
+    content = secrets.token_bytes(1 << 16)
+    started = time.monotonic()
+    store.put(f"{key}/object", content)
+    whole = store.get(f"{key}/object") == content
+    milliseconds = 1000 * (time.monotonic() - started)
+    yield (
+        Finding("good", f"store: {name} gives back what was put ({milliseconds:.0f} ms for both)")
+        if whole
+        else Finding("bad", f"store: {name} does not give back what was put", _UNFIT)
+    )
+    listed = [item for item in store.list(f"{key}/") if item.key == f"{key}/object"]
+    yield (
+        Finding("good", "store: lists what was put")
+        if listed
+        else Finding("bad", "store: does not list what was put at once", _UNFIT)
+    )
+    yield from _clock(listed[0].modified if listed else None)
+    yield from _races(store, key)
+
+
+def _clean(store: Store, prefix: str) -> Iterator[Finding]:
+    """Remove what was written: `submit`, repairs and `gc` need the right to delete as well."""
     try:
         for item in list(store.list(prefix)):
             store.delete(item.key)
-    except StoreError:
-        return  # what was found before says why; `landseries gc` removes what stays
+    except StoreError as error:
+        yield Finding(
+            "bad", f"store: what was written cannot be removed: {error}", "give these keys the right to delete"
+        )
+    else:
+        yield Finding("good", "store: removes what was put")
 
 
 def _clock(written: datetime | None) -> Iterator[Finding]:
@@ -152,7 +164,7 @@ def _broker_findings() -> Iterator[Finding]:
         yield Finding(
             "warning",
             "broker: policies, users and the ack timeout were not looked at",
-            "set LANDSERIES_BROKER_MANAGEMENT_URL, and a user with the tag `monitoring` or `administrator`",
+            "set LANDSERIES_BROKER_MANAGEMENT_URL, and LANDSERIES_BROKER_USER to one with the tag `administrator`",
         )
         return
     with closing(Management(connection)) as management:
@@ -175,18 +187,31 @@ def _managed(connection: BrokerConnection, management: Management) -> Iterator[F
 
 
 def _users(connection: BrokerConnection, management: Management) -> Iterator[Finding]:
-    missing = []
+    """Whether each service has a user of its own, and this user the rights that it needs and no others."""
+    missing, wrong = [], []
     for service in SERVICES:
-        if management.get("permissions", connection.vhost, service_user(service)) is None:
+        user = service_user(service)
+        rights = management.get("permissions", connection.vhost, user)
+        if rights is None:
             missing.append(service)
+            continue
+        topics = {item["exchange"]: item for item in management.listing("topic-permissions", connection.vhost, user)}
+        expected = topic_permissions(user)
+        if not _agree(permissions(user), rights) or any(
+            exchange not in topics or not _agree(patterns, topics[exchange]) for exchange, patterns in expected.items()
+        ):
+            wrong.append(user)
+    remedy = "`landseries topology apply --passwords FOLDER` gives each service a user with the least rights"
+    if wrong:
+        yield Finding("bad", f"broker: the rights of {', '.join(wrong)} are not those that their work needs", remedy)
     if missing:
-        yield Finding(
-            "warning",
-            f"broker: no user of its own for {', '.join(missing)}",
-            "`landseries topology apply --passwords FOLDER` makes one per service, with the least rights",
-        )
-    else:
-        yield Finding("good", "broker: every service has a user of its own")
+        yield Finding("warning", f"broker: no user of its own for {', '.join(missing)}", remedy)
+    if not missing and not wrong:
+        yield Finding("good", "broker: every service has a user of its own with the rights that it needs")
+
+
+def _agree(wanted: Mapping[str, str], found: Mapping[str, Any]) -> bool:
+    return all(found.get(name) == pattern for name, pattern in wanted.items())
 
 
 def _ack_timeout(version: tuple[int, ...]) -> Finding:

@@ -22,6 +22,8 @@ from landseries.stores.base import Store, Tagged
 #: A lease that did not change for so long has lost its owner; a living one writes it three times in that.
 LEASE_S: Final = 60.0
 _BEATS: Final = 3
+#: A store that answers later than this has been away.
+_QUICK_S: Final = 1.0
 
 
 class LeaseHeld(LandseriesError):
@@ -51,7 +53,8 @@ class Leases:
 
         Args:
             key: of the lease's object.
-            on_beat: called on another thread with each renewal, as long as the lease is ours.
+            on_beat: called on another thread after each renewal, as long as the lease is ours and the last call is
+                over, and once more when this worker gives the lease back unfinished.
 
         Raises:
             LeaseHeld: its owner is alive (or this worker was told to stop while it watched).
@@ -66,9 +69,10 @@ class Leases:
             keeper.give_back()
 
     def give_back_all(self) -> None:
-        """Let others go on at once with what this worker leaves unfinished."""
+        """Let others go on at once, and from the newest checkpoint, with what this worker leaves unfinished."""
         self.stopping.set()
         for keeper in list(self._held.values()):
+            keeper.beat()
             keeper.give_back()
 
     def _take(self, key: str) -> str:
@@ -87,7 +91,10 @@ class Leases:
         while time.monotonic() < deadline:
             if self.stopping.wait(self._lease_s / (4 * _BEATS)):
                 raise LeaseHeld("this worker stops")
+            asked = time.monotonic()
             now = self._store.get_tagged(key)
+            # While the store was away its owner could not renew it either.
+            deadline += max(0.0, time.monotonic() - asked - _QUICK_S)
             if now is None or _is_free(now):
                 return now
             if now.tag != found.tag:
@@ -112,6 +119,7 @@ class _Keeper(threading.Thread):
         self._on_beat = on_beat
         self._ended = threading.Event()
         self._turn = threading.Lock()
+        self._beating = threading.Thread()
 
     def run(self) -> None:
         while not self._ended.wait(self._every_s):
@@ -124,10 +132,15 @@ class _Keeper(threading.Thread):
                     continue  # nobody else can take it either while the store is away or full
                 except StoreError:
                     return
-                if self._tag is not None:
-                    self._beat()
+                if self._tag is None:
+                    return
+            # On a thread of its own: a checkpoint may take longer to store than the lease may stay unchanged.
+            if not self._beating.is_alive():
+                self._beating = threading.Thread(target=self.beat, name=f"{self.name} beat", daemon=True)
+                self._beating.start()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Do what each renewal brings along."""
         try:
             self._on_beat()
         except (StoreError, OSError):

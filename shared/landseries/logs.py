@@ -31,7 +31,7 @@ _LONGEST_TEXT: Final = 8192
 _DEEPEST: Final = 6
 _FIRST: Final = ("time", "level", "event")
 #: Libraries that tell of every request or frame at INFO.
-_TALKATIVE: Final = ("pika", "urllib3", "botocore", "boto3", "s3transfer", "rasterio", "numba", "matplotlib")
+_TALKATIVE: Final = ("urllib3", "botocore", "boto3", "s3transfer", "rasterio", "numba", "matplotlib")
 
 _SECRET_KEY: Final = re.compile(
     r"pass(word|wd|phrase)|secret|token|authorization|credential|cookie|signature|(access|private|api)_?key$", re.I
@@ -76,6 +76,8 @@ def configure(json: bool | None = None, *, service: str = "", level: int = loggi
     root.setLevel(level)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    # It logs each error that it also raises, with tracebacks; what it means is said by who called it.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread

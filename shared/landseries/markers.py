@@ -52,18 +52,24 @@ class Marker(BaseModel):
     software: str = ""
 
 
+#: What is said of an artifact that is not there.
+MISSING: Final = "is missing"
+
+
 class Damaged(ArtifactError):
     """What a unit wrote (an artifact or its marker) is missing, or its bytes are not those that were written.
 
     Attributes:
         unit: the unit that wrote it, and can write it again.
         key: what is damaged.
+        what: how, in words that follow the key.
     """
 
     def __init__(self, unit: Unit, key: str, what: str) -> None:
         super().__init__(f"{key}, written by {unit.name}, {what}")
         self.unit = unit
         self.key = key
+        self.what = what
 
 
 class Markers:
@@ -97,10 +103,11 @@ class Markers:
         self._remember(unit)
         return marker
 
-    def put(self, unit: Unit, marker: Marker) -> None:
-        """Mark a unit; the first marker stays."""
-        self._store.put_new(self.key(unit), canonical_json(marker.model_dump(mode="json")))
+    def put(self, unit: Unit, marker: Marker) -> bool:
+        """Mark a unit; the first marker stays. Whether it is this one."""
+        first = self._store.put_new(self.key(unit), canonical_json(marker.model_dump(mode="json")))
         self._remember(unit)
+        return first
 
     def remove(self, unit: Unit) -> None:
         """Forget that a unit was answered."""
@@ -132,13 +139,19 @@ class Markers:
             return self._unkeyed(stage)
         return {Unit(stage, tuple(name.split("/"))) for name in found}
 
-    def due_after(self, unit: Unit) -> list[Unit]:
-        """The units that became due because a unit was answered; safe to ask again."""
+    def due_after(self, unit: Unit, *, first: bool = False) -> list[Unit]:
+        """The units that became due because a unit was answered; safe to ask again.
+
+        Args:
+            unit: the answered unit.
+            first: whether it was answered just now, for the first time. Who waits for it can then not have been
+                answered, and is not looked up; where a repair makes that untrue, a superfluous message finds it out.
+        """
         due: dict[Unit, None] = {}
         for waiting, need in self._pipeline.dependents(unit):
             if waiting not in due and self._join_complete(waiting, need, unit):
                 others = (other for other in STAGES[waiting.stage].needs if other is not need)
-                if all(self._satisfied(waiting, other) for other in others) and not self.answered(waiting):
+                if all(self._satisfied(waiting, other) for other in others) and (first or not self.answered(waiting)):
                     due[waiting] = None
         return list(due)
 

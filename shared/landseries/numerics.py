@@ -58,7 +58,7 @@ def processor_capability() -> Capability:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
         return "default"
-    flags = next((line.split(":", 1)[1].split() for line in text.splitlines() if line.startswith("flags")), [])
+    flags = next((line.partition(":")[2].split() for line in text.splitlines() if line.startswith("flags")), [])
     found = set(flags)
     if {"amx_tile", "amx_bf16"} <= found:
         return "amx"

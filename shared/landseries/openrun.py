@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from landseries.artifacts.documents import digest_of
 from landseries.errors import ArtifactError
-from landseries.markers import Damaged, Marker, Markers, Output
+from landseries.markers import MISSING, Damaged, Marker, Markers, Output
 from landseries.pipeline import Pipeline, Unit
 from landseries.plan import RunPlan
 from landseries.stores.base import Store
@@ -60,7 +60,7 @@ class StoredChoices:
         except ArtifactError:
             stored = b""
         if stored is None:
-            raise Damaged(unit, output.key, "is missing")
+            raise Damaged(unit, output.key, MISSING)
         if digest_of(stored) != output.digest:
             raise Damaged(unit, output.key, "is corrupt")
         found: Mapping[str, Sequence[str]] = json.loads(stored)

@@ -11,7 +11,7 @@ from typing import Final
 
 from landseries.artifacts.documents import canonical_json
 from landseries.errors import ArtifactError
-from landseries.markers import Damaged
+from landseries.markers import MISSING, Damaged
 from landseries.openrun import OpenRun
 from landseries.stores.base import Store
 
@@ -22,16 +22,20 @@ MOST_REPAIRS: Final = 3
 def repair(store: Store, run: OpenRun, damage: Damaged) -> None:
     """Remove what is damaged with its manifest and marker, so that the unit is due again.
 
-    The unit's message must be published afterwards; whoever waits for the unit is published when it has answered.
+    Intermediates that a garbage collection may have removed are written again without a count. The unit's message must
+    be published afterwards; whoever waits for the unit is published when it has answered.
 
     Raises:
         ArtifactError: it was repaired too often.
     """
     key = f"runs/{run.plan.run_id}/repairs/{'/'.join((damage.unit.stage, *damage.unit.key))}.json"
-    times = _times(store, key) + 1
-    if times > MOST_REPAIRS:
-        raise ArtifactError(f"{damage}, for the {times}th time: check the store's disks, then run `landseries sweep`")
-    store.put(key, canonical_json({"times": times, "what": str(damage)}))
+    if damage.what != MISSING or run.plan.config.storage.keeps(damage.unit.stage):
+        times = _times(store, key) + 1
+        if times > MOST_REPAIRS:
+            raise ArtifactError(
+                f"{damage}, for the {times}th time: check the store's disks, then run `landseries sweep`"
+            )
+        store.put(key, canonical_json({"times": times, "what": str(damage)}))
     if damage.key.startswith("artifacts/"):
         store.delete(str(PurePosixPath(damage.key).with_name("manifest.json")))
         store.delete(damage.key)

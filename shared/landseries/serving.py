@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from landseries.brokers.base import Delivery
+from landseries.brokers.link import LinkState
 from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.errors import BrokerError, BrokerUnavailable, StoreError
 from landseries.failures import Failure, sort_failure
 from landseries.gates import CancelledRuns, OtherProfile, SpaceBudget, own_profile
 from landseries.leases import LEASE_S, Leases
 from landseries.logs import bind_unit, logger
-from landseries.messages import BadMessage, decode
+from landseries.messages import BadMessage, Message, decode
 from landseries.metrics import Outcome, WorkerMetrics
 from landseries.numerics import NumericsProfile
+from landseries.pipeline import STAGES, Unit
 from landseries.stores.base import Store
 from landseries.worker import Worker
 
@@ -35,6 +37,7 @@ _POLL_S: Final = 0.5
 _AWAY_S: Final = 5.0
 _FULL_S: Final = 120.0
 _WAIT_S: Final = 30.0
+_ANEW_S: Final = 5.0
 #: A key that need not exist: whether the store answers is the question.
 _PROBE: Final = "plans/probe.json"
 
@@ -69,6 +72,7 @@ class ServiceLoop:
 
     Attributes:
         profile: the numerics profile that a unit asked for, where the ending is `restart`.
+        refusal: what the broker refuses, where that is why the ending is `broken`.
     """
 
     def __init__(
@@ -99,7 +103,9 @@ class ServiceLoop:
         self._ending: Ending = "stopped"
         self._trouble: str | None = None
         self._seen = time.monotonic()
+        self._told: LinkState | None = LinkState("connected")
         self.profile: NumericsProfile | None = None
+        self.refusal: BrokerError | None = None
 
     def stop(self) -> None:
         """Take no further message; safe to call from a signal handler."""
@@ -138,7 +144,9 @@ class ServiceLoop:
         state = self._broker.state
         if state.status == "blocked":
             return "the broker accepts no messages at the moment: its memory or disk is short"
-        return self._trouble if state.status == "connected" else f"no connection to the broker: {state.error}"
+        if state.status != "connected":
+            return f"no connection to the broker: {state.error}"
+        return state.error or self._trouble  # connected, and yet a queue may be gone
 
     def _work(self) -> None:
         try:
@@ -146,6 +154,7 @@ class ServiceLoop:
         except BrokerError as error:
             self._log.error("the broker refuses this worker", error=str(error))
             self._trouble = str(error)
+            self.refusal = error
             self._ending = "broken"
         except Exception:
             # A mistake of ours: better a restarted process than one that looks alive and does nothing.
@@ -157,7 +166,7 @@ class ServiceLoop:
         while not self._stop.is_set():
             delivery = self._broker.receive(self._serving.services, _POLL_S)
             if delivery is None:
-                if self._broker.state.status != "connected":
+                if self._broker.state != LinkState("connected"):
                     idle_since = time.monotonic()
                 if self._serving.exit_when_idle and time.monotonic() - idle_since > IDLE_S:
                     return "idle"
@@ -185,31 +194,49 @@ class ServiceLoop:
         message = delivery.message
         try:
             run_id, unit = decode(message)
+            self._check_service(unit)
         except BadMessage as error:
             self._log.error("put aside", reason=str(error))
             self._metrics.unit_started(message.stage, delivery.waited_s)
-            delivery.dead(str(error))
-            self._metrics.unit_ended(message.stage, "dead", 0.0)
+            self._metrics.unit_ended(message.stage, self._put_aside(delivery, str(error)), 0.0)
             return
         with bind_unit(run_id, unit, message.traceparent):
             self._metrics.unit_started(unit.stage, delivery.waited_s)
             started = time.monotonic()
-            try:
-                outcome = self._process(delivery)
-            except BrokerError as error:
-                # It could be neither settled nor put off, and is back in its queue.
-                self._log.error("the broker refuses what this worker sends", error=str(error))
-                self._trouble = str(error)
-                outcome = "handed_back"
+            outcome = self._settled(lambda: self._process(delivery))
             seconds = time.monotonic() - started
             self._metrics.unit_ended(unit.stage, outcome, seconds)
             if outcome != "skipped":
                 self._log.info(outcome, seconds=round(seconds, 3), attempt=message.attempt)
 
+    def _put_aside(self, delivery: Delivery, reason: str) -> Outcome:
+        def dead() -> Outcome:
+            delivery.dead(reason)
+            return "dead"
+
+        return self._settled(dead)
+
+    def _settled(self, settle: Callable[[], Outcome]) -> Outcome:
+        try:
+            return settle()
+        except BrokerError as error:
+            # It could be neither settled nor put off, and is back in its queue.
+            self._log.error("the broker refuses what this worker sends", error=str(error))
+            self._trouble = str(error)
+            return "handed_back"
+
+    def _check_service(self, unit: Unit) -> None:
+        service = STAGES[unit.stage].service
+        if service not in self._serving.services:
+            raise BadMessage(
+                f"{unit.name} is for the {service}, and came to a queue of {', '.join(self._serving.services)}: "
+                "`landseries topology show` tells what is bound wrongly"
+            )
+
     def _process(self, delivery: Delivery) -> Outcome:
         try:
             processed = self._worker.process(delivery.message)
-            self._broker.publish(processed.due)
+            self._publish(processed.due, delivery)
         except BrokerUnavailable:
             delivery.hand_back()  # the broker has the message still, and delivers it again
             return "handed_back"
@@ -225,14 +252,35 @@ class ServiceLoop:
         self._trouble = None
         return processed.outcome
 
+    def _publish(self, due: Sequence[Message], delivery: Delivery) -> None:
+        """Publish what became due, however long the broker takes nothing, as long as it awaits this unit's answer.
+
+        Raises:
+            BrokerUnavailable: the message comes again anyway, or this worker stops.
+            BrokerError: a queue is missing, or this user may not send it.
+        """
+        while True:
+            try:
+                self._broker.publish(due)
+                return
+            except BrokerUnavailable as error:
+                self._trouble = str(error)
+                if delivery.is_lost or self._stop.wait(_POLL_S):
+                    raise
+
     def _failed(self, delivery: Delivery, error: Exception, failure: Failure) -> Outcome:
         if failure.kind == "drop":
             delivery.ack()
             return "skipped"
         if failure.kind == "restart" and isinstance(error, OtherProfile):
+            # Put off rather than handed back: with many idle workers of the wrong profile a message would use up its
+            # deliveries before the first of them has started anew.
             self.profile = error.profile
-            delivery.hand_back()
-            return "handed_back"
+            delivery.later(_ANEW_S)
+            return "later"
+        if failure.kind == "retry" and isinstance(error, StoreError) and self._store_error() is not None:
+            # The store refuses everyone, as with keys that were changed: no message should die of that.
+            failure = Failure("away", failure.reason)
         self._log.warning("not done", kind=failure.kind, reason=failure.reason, attempt=delivery.message.attempt)
         if failure.kind == "dead":
             delivery.dead(failure.reason)
@@ -251,15 +299,25 @@ class ServiceLoop:
     def _await_store(self) -> None:
         """Take no message while the store does not answer: each would only be put off."""
         while not self._stop.is_set():
-            try:
-                self._store.exists(_PROBE)
-            except StoreError as error:
-                self._trouble = str(error)
-                self._stop.wait(_AWAY_S)
-            else:
+            error = self._store_error()
+            if error is None:
                 return
+            self._trouble = error
+            self._stop.wait(_AWAY_S)
+
+    def _store_error(self) -> str | None:
+        try:
+            self._store.exists(_PROBE)
+        except StoreError as error:
+            return str(error)
+        return None
 
     def _tell_state(self) -> None:
-        status = self._broker.state.status
+        state = self._broker.state
+        status = state.status
+        if state != self._told:
+            told = self._log.info if state == LinkState("connected") else self._log.warning
+            told("broker connection", status=status, **({"reason": state.error} if state.error else {}))
+            self._told = state
         self._metrics.broker_state(connected=status in ("connected", "blocked"), blocked=status == "blocked")
         self._metrics.store_bytes(getattr(self._store, "bytes_in", 0), getattr(self._store, "bytes_out", 0))

@@ -14,7 +14,7 @@ from landseries.display import byte_text
 from landseries.errors import BrokerError
 from landseries.gates import cancellation_key
 from landseries.gc import GarbageReport
-from landseries.markers import Marker
+from landseries.markers import Damaged, Marker
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan
@@ -33,6 +33,7 @@ class RunStatus:
         self._plan = plan
         self._markers: dict[Unit, Marker] = {}
         self._totals: dict[str, int] = {}
+        self._damaged: dict[Unit, Damaged] = {}
         self.cancelled = False
 
     @property
@@ -43,13 +44,18 @@ class RunStatus:
     def look(self) -> None:
         """Read what is new."""
         run = OpenRun(self._store, self._plan)
+        self._damaged.clear()
         self.cancelled = self._store.exists(cancellation_key(self._plan.run_id))
         for stage in STAGES:
             answered = run.markers.answered_units(stage)
             for gone in [unit for unit in self._markers if unit.stage == stage and unit not in answered]:
                 del self._markers[gone]
             self._read(run, [unit for unit in answered if unit not in self._markers])
-            self._totals[stage] = sum(1 for _ in run.pipeline.units(stage))
+            try:
+                self._totals[stage] = sum(1 for _ in run.pipeline.units(stage))
+            except Damaged as damage:  # what a search chose: only the units known so far can be counted
+                self._damaged[damage.unit] = damage
+                self._totals[stage] = len(answered)
 
     def table(self) -> Table:
         """Per stage: done, refused or empty, all units known, and the seconds that they took."""
@@ -72,6 +78,11 @@ class RunStatus:
             key=lambda item: (order.index(item[0].stage), item[0].key),
         )
         lines = [f"{marker.status} {unit.name}: {marker.reason}" for unit, marker in failed]
+        lines += [
+            f"damaged {unit.name}: {damage.key} {damage.what}; "
+            f"`landseries sweep {self._plan.run_id}` has it written again"
+            for unit, damage in self._damaged.items()
+        ]
         root = f"runs/{self._plan.run_id}/repairs/"
         lines += [
             f"repaired {item.key.removeprefix(root).removesuffix('.json').replace('/', ' ')}: "
@@ -82,9 +93,16 @@ class RunStatus:
 
     def _read(self, run: OpenRun, units: Iterable[Unit]) -> None:
         with ThreadPoolExecutor(_READERS) as readers:
-            for unit, marker in readers.map(lambda unit: (unit, run.markers.get(unit)), units):
+            for unit, marker in readers.map(lambda unit: (unit, self._marker(run, unit)), units):
                 if marker is not None:
                     self._markers[unit] = marker
+
+    def _marker(self, run: OpenRun, unit: Unit) -> Marker | None:
+        try:
+            return run.markers.get(unit)
+        except Damaged as damage:
+            self._damaged[unit] = damage
+            return None
 
 
 def broker_lines() -> list[str]:

@@ -25,7 +25,7 @@ from landseries.checkpoints import Checkpoints, checkpoint_name
 from landseries.errors import ArtifactError, LandseriesError, Refused, StoreError
 from landseries.identity import declared_outputs, identity_of
 from landseries.leases import Leases
-from landseries.markers import Damaged, Marker, Output
+from landseries.markers import MISSING, Damaged, Marker, Output
 from landseries.memory import peak_rss_mib
 from landseries.messages import BadMessage, Message, decode, encode
 from landseries.openrun import OpenRun
@@ -38,8 +38,6 @@ from landseries.stores.base import Store
 _MANIFEST: Final = "manifest.json"
 #: Runs that a worker keeps open.
 _OPEN_RUNS: Final = 8
-#: Artifacts that a worker remembers to have verified.
-_VERIFIED: Final = 4096
 
 Outcome = Literal["done", "reused", "empty", "refused", "skipped", "repaired"]
 #: Looks at a unit before it is worked on, and raises where it must not be (yet).
@@ -95,7 +93,6 @@ class Worker:
         self._notify = notify
         self._runs: dict[str, OpenRun] = {}
         self._services: dict[str, Service] = dict(services or {})
-        self._verified: dict[str, str] = {}
         self._leases = leases
         self._gates = gates
 
@@ -115,31 +112,33 @@ class Worker:
         run = self._open_run(run_id)
         self._check(run, unit)
         try:
-            outcome = self._answered(run, unit)
-            due = run.markers.due_after(unit) if outcome is not None else []
+            outcome, first = self._answered(run, unit)
+            due = run.markers.due_after(unit, first=first) if outcome is not None else []
         except Damaged as damage:
             repair(self._store, run, damage)
             self._runs.pop(run_id, None)
-            self._verified.pop(damage.key, None)
             return Processed([encode(run_id, damage.unit, message.traceparent)], "repaired")
         return Processed([encode(run_id, entry, message.traceparent) for entry in due], outcome or "skipped")
 
-    def _answered(self, run: OpenRun, unit: Unit) -> Outcome | None:
-        """See to it that a unit has its marker; None where it is not due: who answers its last need publishes it."""
+    def _answered(self, run: OpenRun, unit: Unit) -> tuple[Outcome | None, bool]:
+        """See to it that a unit has its marker, and tell whether it got it here and now.
+
+        The outcome is None where the unit is not due: who answers its last need publishes it.
+        """
         if run.markers.answered(unit):
-            return "skipped"
+            return "skipped", False
         for gate in self._gates:
             gate(run, unit)
         gathered = self._gather(run, unit)
         if gathered is None:
-            return None
+            return None, False
         inputs, refusal = gathered
         with self._owning(run, unit):
             if self._leases is not None and STAGES[unit.stage].long and run.markers.answered(unit):
-                return "skipped"  # while this worker watched the lease
+                return "skipped", False  # while this worker watched the lease
             marker = self._answer(run, unit, inputs, refusal)
-            run.markers.put(unit, marker)
-        return "reused" if marker.reused else marker.status
+            first = run.markers.put(unit, marker)
+        return "reused" if marker.reused else marker.status, first
 
     def _open_run(self, run_id: str) -> OpenRun:
         run = self._runs.pop(run_id, None)
@@ -242,14 +241,10 @@ class Worker:
 
     @contextmanager
     def _open(self, unit: Unit, output: Output) -> Iterator[Path]:
-        """An artifact as a file whose checksum this process has verified."""
+        """An artifact as a file whose checksum has just been verified: it may have been damaged since the last time."""
         with self._fetched(unit, output) as path:
-            if self._verified.get(output.key) != output.digest:
-                if digest_of_file(path) != output.digest:
-                    raise Damaged(unit, output.key, "is corrupt")
-                self._verified[output.key] = output.digest
-                if len(self._verified) > _VERIFIED:
-                    del self._verified[next(iter(self._verified))]
+            if digest_of_file(path) != output.digest:
+                raise Damaged(unit, output.key, "is corrupt")
             yield path
 
     @contextmanager
@@ -262,7 +257,7 @@ class Worker:
             except StoreError:
                 if self._store.exists(output.key):
                     raise
-                raise Damaged(unit, output.key, "is missing") from None
+                raise Damaged(unit, output.key, MISSING) from None
             yield path
 
     def _read_manifest(self, stage: str, identity: str) -> dict[str, Output] | None:

@@ -22,6 +22,10 @@ class Delivery(Protocol):
     message: Message
     waited_s: float | None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the broker awaits no answer any more, and delivers the message again."""
+
     def ack(self) -> None:
         """The work is done and what became due is published: forget the message."""
 

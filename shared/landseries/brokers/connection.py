@@ -95,7 +95,8 @@ def explain_connection(error: BaseException, connection: BrokerConnection) -> Br
             f"{where}: user {connection.user!r} may not use virtual host {connection.vhost!r}, or there is none of "
             "that name; check LANDSERIES_BROKER_VHOST, and that `landseries topology apply` gave the user its rights"
         )
-    if _has(chain, exceptions.IncompatibleProtocolError):
+    # A reset is no answer: a proxy whose broker is just starting sends one as well.
+    if _has(chain, exceptions.IncompatibleProtocolError) and "ConnectionResetError" not in text:
         return BrokerError(
             f"{where}: what answers there does not speak AMQP 0-9-1; check the port in LANDSERIES_BROKER_URL, and that "
             "a TLS port is named with amqps://"

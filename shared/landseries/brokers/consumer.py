@@ -42,7 +42,11 @@ class Held:
 
 
 class Consumer:
-    """The channel on which messages come. Methods with an underscore run on the connection's thread, but `_take`."""
+    """The channel on which messages come. Methods with an underscore run on the connection's thread, but `_take`.
+
+    Attributes:
+        stopped: set once no further message is taken.
+    """
 
     def __init__(self, link: Link, connection: BrokerConnection) -> None:
         self._link = link
@@ -52,7 +56,7 @@ class Consumer:
         self._wanted: str | None = None
         self._slot: Held | None = None
         self._out: Held | None = None
-        self._stopped = False
+        self.stopped = threading.Event()
         self._generation = 0
         self._refusals: dict[str, BrokerError] = {}
         # Of the connection's thread alone:
@@ -80,7 +84,7 @@ class Consumer:
             for service in turns:
                 left_s = max(0.0, deadline - monotonic())
                 held = self._take(service, asked, min(turn_s, left_s))
-                if held is not None or self._stopped:
+                if held is not None or self.stopped.is_set():
                     return held
                 if monotonic() >= deadline:
                     return None
@@ -101,7 +105,8 @@ class Consumer:
     def stop(self) -> None:
         """Take nothing more; a message that nobody has seen yet goes back. The one in work stays in work."""
         with self._changed:
-            self._stopped, self._wanted = True, None
+            self._wanted = None
+            self.stopped.set()
             self._changed.notify_all()
         self._link.call(self._sync)
 
@@ -117,14 +122,14 @@ class Consumer:
 
     def _take(self, service: str, asked: set[str], wait_s: float) -> Held | None:
         with self._changed:
-            if not self._stopped and self._out is None and self._wanted != service:
+            if not self.stopped.is_set() and self._out is None and self._wanted != service:
                 self._wanted = service
                 self._link.call(self._sync)
             self._changed.wait_for(lambda: self._is_news(service), wait_s)
             if service in self._refusals:
                 self._wanted = None
                 raise self._refusals.pop(service)
-            if self._out is not None or self._slot is None or self._stopped:
+            if self._out is not None or self._slot is None or self.stopped.is_set():
                 return None
             held, self._slot = self._slot, None
             self._out = held
@@ -134,7 +139,7 @@ class Consumer:
         return None
 
     def _is_news(self, service: str) -> bool:
-        return self._stopped or service in self._refusals or (self._slot is not None and self._out is None)
+        return self.stopped.is_set() or service in self._refusals or (self._slot is not None and self._out is None)
 
     def _sync(self) -> None:
         """One step from what is to what is wanted; each step's answer calls for the next."""
@@ -142,7 +147,7 @@ class Consumer:
             return
         with self._changed:
             wanted, holds = self._wanted, self._slot is not None or self._out is not None
-            unseen = self._slot if self._stopped else None
+            unseen = self._slot if self.stopped.is_set() else None
         if self._channel is None:
             if wanted is not None and not holds:
                 self._under_way = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Final, Literal, Self
 
 import pika
@@ -23,6 +24,8 @@ from landseries.pipeline import SERVICES
 
 #: Dead letters that are listed at most, per service, where the caller names no other number.
 LISTED: Final = 1000
+#: How long it is waited for that a queue shows what was put back, in seconds; another may have taken it meanwhile.
+_PUT_BACK_S: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -152,23 +155,27 @@ class _Walk:
         self._connection, self._where, self._service = connection, where, service
         self._channel: Any = None
         self._tag = 0
+        self._kept = 0
         self.count = 0
 
     def __enter__(self) -> Self:
         try:
             self._channel = self._connection.channel()
             self._channel.confirm_delivery()
-            self.count = self._channel.queue_declare(dead_queue(self._service), passive=True).method.message_count
+            self.count = self._depth()
         except (exceptions.AMQPError, OSError) as error:
             raise self._explain(error) from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        # All that was not acknowledged goes back to the queue with its channel.
-        if self._channel is not None and self._channel.is_open:
-            self._channel.close()
         if isinstance(error, exceptions.AMQPError | OSError):
             raise self._explain(error) from None
+        try:
+            if self._channel.is_open:
+                self._put_back()
+                self._channel.close()
+        except (exceptions.AMQPError, OSError) as late:
+            raise self._explain(late) from None
 
     def letters(self, limit: int | None) -> Iterator[DeadLetter]:
         """Those that were there at the start; what comes in meanwhile is for the next time."""
@@ -177,11 +184,13 @@ class _Walk:
             if method is None:
                 return
             self._tag = method.delivery_tag
+            self._kept += 1
             yield _letter(self._service, properties, body)
 
     def remove(self) -> None:
         """Remove the dead letter that was given last."""
         self._channel.basic_ack(self._tag)
+        self._kept -= 1
 
     def publish(self, message: Message) -> None:
         """Send a message to its stage; returns when the broker has it."""
@@ -197,6 +206,19 @@ class _Walk:
             raise BrokerUnavailable(
                 f"the broker did not take a message of {message.stage}: its queue is full"
             ) from None
+
+    def _put_back(self) -> None:
+        """Put back all that was not removed, and wait until the queue shows it, for whoever looks next."""
+        if not self._kept:
+            return
+        self._channel.basic_nack(0, multiple=True, requeue=True)
+        deadline = monotonic() + _PUT_BACK_S
+        while self._depth() < self._kept and monotonic() < deadline:
+            self._connection.sleep(0.02)
+
+    def _depth(self) -> int:
+        found: int = self._channel.queue_declare(dead_queue(self._service), passive=True).method.message_count
+        return found
 
     def _explain(self, error: BaseException) -> BrokerError:
         if isinstance(error, exceptions.ChannelClosedByBroker):

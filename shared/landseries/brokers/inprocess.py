@@ -115,6 +115,7 @@ class InProcessDelivery:
     message: Message
     _broker: InProcessBroker = field(repr=False)
     waited_s: float | None = None
+    is_lost: bool = False
 
     def ack(self) -> None:
         """See `Delivery.ack`."""

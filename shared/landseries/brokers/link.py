@@ -145,10 +145,9 @@ class Link:
         try:
             if not self._closing.is_set():
                 loop.start()
-        except (
-            Exception
-        ) as error:  # whatever a hostile message makes pika raise: give up the connection, not the thread
-            self._failed = error
+        except Exception as error:
+            # Whatever a hostile message makes pika raise: give up the connection, not the thread.
+            self._failed, broken = error, True
         with self._changed:
             self._loop = self._pika = None
         failed = self._failed or ConnectionError("the connection was given up")

@@ -101,6 +101,8 @@ class Management:
             self._must_be_the_api(answer)
             return None
         if not 200 <= answer.status < 300:
+            if answer.status not in (401, 403) and answer.status < 500:
+                self._must_be_the_api(answer)
             raise self._refusal(method, where, answer)
         try:
             return json.loads(answer.data) if answer.data else None

@@ -34,6 +34,8 @@ from landseries.pipeline import stages_of
 #: How long publishing waits for a connection and for the broker's confirmation, in seconds.
 PATIENCE_S: Final = 30.0
 _PATIENCE_AT_FIRST_S: Final = 15.0
+#: Between two tries to put a message elsewhere that the broker does not take at the moment.
+_PAUSE_S: Final = 1.0
 
 
 class RabbitBroker:
@@ -112,6 +114,11 @@ class RabbitDelivery:
     _consumer: Consumer = field(repr=False)
     _publisher: Publisher = field(repr=False)
 
+    @property
+    def is_lost(self) -> bool:
+        """See `Delivery.is_lost`."""
+        return self._consumer.is_lost(self._held)
+
     def ack(self) -> None:
         """See `Delivery.ack`."""
         self._consumer.settle(self._held, "ack")
@@ -146,14 +153,19 @@ class RabbitDelivery:
             self.dead(f"it came to {self._held.service} with the key {self._held.routing_key!r}, by which none returns")
 
     def _move(self, outgoing: Outgoing) -> None:
-        """Publish first, forget then: in between there are two copies, never none."""
-        if not self._consumer.is_lost(self._held):
+        """Publish first, forget then: in between there are two copies, never none.
+
+        While the broker takes nothing (its memory or disk is short) the message is kept: handed back, it would come
+        again at once, and each time count towards the delivery limit.
+        """
+        while not self.is_lost:
             try:
                 self._publisher.send([outgoing])
+                break
             except BrokerUnavailable:
-                # The copy may have arrived or not. Nobody else is told: the message comes again.
-                self.hand_back()
-                return
+                if self._consumer.stopped.wait(_PAUSE_S):
+                    self.hand_back()
+                    return
             except BrokerError:
                 self.hand_back()
                 raise

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from landseries import __version__
-from landseries.cli import broker, local, operate, serve
+from landseries.cli import broker, local, operate, serve, servers
 from landseries.cli.console import err, out
 from landseries.errors import LandseriesError
 
@@ -30,7 +30,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     _HERE: (local.init, local.check, local.run, local.simulate),
     _LOOK: (operate.status, operate.collect, operate.gc),
-    _WORKERS: (operate.submit, serve.worker, operate.cancel, operate.sweep, operate.doctor),
+    _WORKERS: (operate.submit, serve.worker, operate.cancel, operate.sweep, operate.doctor, servers.up, servers.down),
 }
 for panel, commands in _COMMANDS.items():
     for command in commands:
@@ -56,5 +56,9 @@ def _version(show: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False) -> None:
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit")
+    ] = False,
+) -> None:
     pass

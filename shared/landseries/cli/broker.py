@@ -8,19 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from landseries.cli.console import out, say
+from landseries.cli.console import say
 from landseries.errors import ConfigError
 
 if TYPE_CHECKING:
     from landseries.brokers.deadletters import Outcome, Selection
 
 topology = typer.Typer(
-    no_args_is_help=True, help="Queues, exchanges, policies and users at the broker: made here only."
+    no_args_is_help=True,
+    help="Queues, exchanges, policies and users at the broker. Workers declare nothing: run [bold]apply[/] once before "
+    "the first run, and again after an update of landseries.",
 )
-dead = typer.Typer(no_args_is_help=True, help="Messages that were put aside, with their reasons.")
+dead = typer.Typer(
+    no_args_is_help=True,
+    help="Messages that were put aside after their last try, or because no service can read them. See why with "
+    "[bold]list[/], mend the cause, then [bold]redrive[/] them.",
+)
 
 Passwords = Annotated[
     Path | None,
@@ -82,7 +86,7 @@ def print_definitions(
 Service = Annotated[list[str] | None, typer.Option(help="Only this service's; may be repeated")]
 Run = Annotated[str | None, typer.Option(help="Only this run's")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Message ids as `dead list` shows them", show_default=False)]
-All = Annotated[bool, typer.Option("--all", help="All of them")]
+All = Annotated[bool, typer.Option("--all", help="All of them, or all that --service and --run leave")]
 
 
 @dead.command("list")
@@ -93,20 +97,21 @@ def list_dead(service: Service = None, run: Run = None) -> None:
 
     with DeadLetters(broker_connection()) as dead_letters:
         letters = dead_letters.find(_selection(service, run, None))
-    table = Table(box=None)
-    for heading in ("id", "service", "run", "unit", "when (UTC)", "attempts", "reason"):
-        table.add_column(heading, overflow="fold")
     for letter in letters:
-        when = "" if letter.when is None else f"{letter.when:%Y-%m-%d %H:%M:%S}"
+        # No table: reasons are long, and ids must be whole to be copied.
+        when = "unknown" if letter.when is None else f"{letter.when:%Y-%m-%d %H:%M:%S} UTC"
         what = letter.unit or letter.message.type
-        cells = (letter.message.message_id, letter.service, letter.run_id or "", what, when, str(letter.attempts))
-        table.add_row(*map(escape, (*cells, letter.reason)))
-    out.print(table)
+        run_id = letter.run_id or "unreadable"
+        say(f"{letter.message.message_id}  {letter.service}  run {run_id}  {what}  {when}  attempts {letter.attempts}")
+        say(f"    {letter.reason}")
     say(f"{len(letters)} dead letters")
 
 
 @dead.command("show")
-def show_dead(message_id: Annotated[str, typer.Argument(show_default=False)], service: Service = None) -> None:
+def show_dead(
+    message_id: Annotated[str, typer.Argument(help="Message id as `dead list` shows it", show_default=False)],
+    service: Service = None,
+) -> None:
     """Show all that is known of a message that was put aside."""
     from landseries.brokers.deadletters import DeadLetters
     from landseries.connections import broker_connection
@@ -117,12 +122,22 @@ def show_dead(message_id: Annotated[str, typer.Argument(show_default=False)], se
         raise ConfigError(f"there is no dead letter {message_id}; `landseries dead list` shows them")
     for letter in letters:
         message = letter.message
-        say(f"id          {message.message_id}\ntype        {message.type}\nservice     {letter.service}")
-        say(f"run         {letter.run_id or 'unreadable'}\nunit        {letter.unit or 'unreadable'}")
-        say(f"when        {letter.when or 'unknown'}\nattempts    {letter.attempts}\nreason      {letter.reason}")
-        say(f"traceparent {message.traceparent}\nbody        {message.body.decode(errors='backslashreplace')}")
+        facts = {
+            "id": message.message_id,
+            "type": message.type,
+            "service": letter.service,
+            "run": letter.run_id or "unreadable",
+            "unit": letter.unit or "unreadable",
+            "when": letter.when or "unknown",
+            "attempts": letter.attempts,
+            "reason": letter.reason,
+            "traceparent": message.traceparent,
+            "body": message.body.decode(errors="backslashreplace"),
+        }
+        for name, value in facts.items():
+            say(f"{name:<12}{value}")
         if letter.original_bytes is not None:
-            say(f"            (cut: it had {letter.original_bytes} bytes)")
+            say(f"{'':<12}(cut: it had {letter.original_bytes} bytes)")
 
 
 @dead.command("redrive")

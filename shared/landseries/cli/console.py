@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from landseries.plan import RunPlan
     from landseries.stores.base import Store
 
-out: Final = Console()
-err: Final = Console(stderr=True)
+out: Final = Console(emoji=False)
+err: Final = Console(stderr=True, emoji=False)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The run's configuration (YAML)", show_default=False)]
 Workdir = Annotated[
@@ -27,15 +27,21 @@ AnyStore = Annotated[
     Path | None,
     typer.Option(
         "--workdir",
-        help="Look into this work folder of `landseries run` instead of the store that LANDSERIES_STORE_URL names",
+        help="Look into this work folder of `landseries run`",
+        show_default="the store that LANDSERIES_STORE_URL names, or else ./work",
     ),
 ]
 RunName = Annotated[str, typer.Argument(help="The run's name", show_default=False)]
 
 
+def printable(text: str) -> str:
+    """A text in which nothing steers the terminal or begins a new line: what comes from messages may be hostile."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 def say(text: str) -> None:
-    """Print a line as it is."""
-    out.print(text, highlight=False, markup=False, soft_wrap=True)
+    """Print one line as it is."""
+    out.print(printable(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def init(
     config: Annotated[Path, typer.Argument(help="File to write")] = Path("run.yaml"),
-    force: Annotated[bool, typer.Option(help="Replace an existing file")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file")] = False,
 ) -> None:
     """Write a commented configuration with every setting, its default, and where the default comes from."""
     from landseries.template import config_template
@@ -68,7 +68,10 @@ def run(
     config: ConfigPath,
     workdir: Workdir = Path("work"),
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes [default: one per core]; results do not depend on it")
+        int | None,
+        typer.Option(
+            min=1, help="Worker processes; results do not depend on their number", show_default="one per core"
+        ),
     ] = None,
 ) -> None:
     """Do a whole run on this machine. Interrupted and started again, it goes on; nothing is done twice."""

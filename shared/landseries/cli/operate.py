@@ -46,7 +46,11 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Keep showing until the run is complete")] = False,
     every_s: Annotated[float, typer.Option(min=0.5, help="Seconds between looks of --watch")] = 5.0,
 ) -> None:
-    """Show how far runs are, what was refused and why, what is put aside, and the bytes that each stage holds."""
+    """Show how far runs are, what was refused and why, what is put aside, and the bytes that each stage holds.
+
+    Of each stage: units done; units refused (with their reasons below), without which the rest goes on; all units known
+    so far; and the seconds that they took. Fetches are known once the searches have answered.
+    """
     from landseries.plan import list_runs
     from landseries.status import RunStatus, broker_lines, usage_table
 
@@ -94,7 +98,11 @@ def sweep(
     name: Annotated[str | None, typer.Argument(help="The run's name; all unfinished runs where left out")] = None,
     refused: Annotated[bool, typer.Option("--refused", help="Also try refused units and what follows again")] = False,
 ) -> None:
-    """Derive the due messages of unfinished runs from their markers and publish them; harmless at any time."""
+    """Derive the due messages of unfinished runs from their markers and publish them; harmless at any time.
+
+    For runs that stand still although nothing waits and nothing is put aside: after queues were lost or purged, or
+    dead letters dropped. A unit that is at work already is found done when its second message comes.
+    """
     from landseries.brokers.rabbitmq import RabbitBroker
     from landseries.connections import broker_connection, store_connection
     from landseries.gates import cancellation_key
@@ -140,12 +148,18 @@ def collect(
 def gc(
     workdir: AnyStore = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and remove nothing")] = False,
-    forget: Annotated[list[str] | None, typer.Option(help="A run that is no longer wanted; may be repeated")] = None,
+    forget: Annotated[
+        list[str] | None, typer.Option(help="Name of a run that is no longer wanted; may be repeated")
+    ] = None,
     grace_h: Annotated[
-        float, typer.Option(min=0, help="Keep what is younger: a unit at work may have written it")
+        float, typer.Option(min=0, help="Hours: keep what is younger, as a unit at work may have written it")
     ] = 24.0,
 ) -> None:
-    """Free the space of artifacts that no run needs: of forgotten runs, and intermediates whose readers are done."""
+    """Free the space of artifacts that no run needs: of forgotten runs, and intermediates whose readers are done.
+
+    Runs may go on meanwhile. `--dry-run` first says what would go and why; `storage.keep` in a run's configuration says
+    which stages keep their artifacts.
+    """
     from landseries.gc import collect_garbage
     from landseries.status import garbage_table
 

@@ -8,16 +8,30 @@ import signal
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from landseries.cli.console import Workdir
-from landseries.errors import ConfigError, LandseriesError
+from landseries.errors import ConfigError, LandseriesError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from landseries.connections import BrokerConnection, StoreConnection
+    from landseries.serving import Ending, ServiceLoop, Serving
 
 _PROFILE: Final = "LANDSERIES_PROFILE"
-Services = Annotated[list[str], typer.Argument(help="Services whose units to do", show_default=False)]
+#: How long the start waits for a store that is away before it leaves the waiting to the worker's loop.
+_PATIENCE_S: Final = 2.0
+Services = Annotated[
+    list[str],
+    typer.Argument(
+        help="Services whose units to do: fetcher, indexer, clusterer, pseudolabeler, sampler, trainer, mapper or "
+        "assessor; one or more",
+        show_default=False,
+    ),
+]
 
 
 def worker(
@@ -45,10 +59,8 @@ def worker(
     """Take messages from the broker and do units of work until told to stop (SIGTERM finishes or hands back the unit).
 
     The broker and the store are those that LANDSERIES_BROKER_... and LANDSERIES_STORE_... name; `landseries doctor`
-    checks them. Exit status: 0 ended as asked, 1 broke down, 2 wrong configuration.
+    checks them. Exit status: 0 ended as asked, 1 broke down, 2 refused by broker or store, or wrong configuration.
     """
-    from landseries.pipeline import SERVICES
-
     _check_services(services)
     from landseries import numerics
     from landseries.connections import broker_connection, store_connection
@@ -57,25 +69,18 @@ def worker(
     profile = _wanted_profile()
     if not numerics.is_applied(profile):
         _start_anew(profile)
-    from landseries.brokers.rabbitmq import RabbitBroker
-    from landseries.health import HealthServer
-    from landseries.logs import configure, logger
-    from landseries.metrics import WorkerMetrics
+    from landseries.logs import configure
     from landseries.service import load_service
-    from landseries.serving import ServiceLoop, Serving
-    from landseries.stores import open_store
+    from landseries.serving import Serving
 
-    assert SERVICES
     configure(log_json, service=",".join(services))
     for name in services:
         load_service(name)
+    _check_store(store_at)
     with tempfile.TemporaryDirectory(prefix="landseries-") as temporary:
-        folder = scratch or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        store = open_store(store_at, folder / "fetched")
         serving = Serving(
             services=tuple(services),
-            scratch=folder,
+            scratch=scratch or Path(temporary),
             threads=threads or len(os.sched_getaffinity(0)),
             owner=f"{'+'.join(services)}@{socket.gethostname()}:{os.getpid()}",
             exit_when_idle=exit_when_idle,
@@ -83,25 +88,44 @@ def worker(
             grace_s=grace_s,
             lease_s=lease_s,
         )
-        metrics = WorkerMetrics(",".join(services))
-        with RabbitBroker(broker_at) as broker:
-            loop = ServiceLoop(store, broker, serving, metrics)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: loop.stop())
-            server = HealthServer(health, loop.unwell, loop.unready, metrics.registry) if health else None
-            if server is not None:
-                server.start()
-            logger(__name__).info("serving", threads=serving.threads, profile=profile.model_dump(mode="json"))
-            ending = loop.run()
-            logger(__name__).info("ended", ending=ending)
-        if server is not None:
-            server.stop()
+        loop, ending = _serve(serving, broker_at, store_at, health)
         if ending == "handed back":
             os._exit(0)  # a thread is still at the unit, perhaps deep in a library
     if loop.profile is not None:
         _start_anew(loop.profile)
+    if loop.refusal is not None:
+        raise loop.refusal
     if ending == "broken":
         raise typer.Exit(1)
+
+
+def _serve(
+    serving: Serving, broker_at: BrokerConnection, store_at: StoreConnection, health: str | None
+) -> tuple[ServiceLoop, Ending]:
+    """Serve until the end, with probes and signals."""
+    from landseries.brokers.rabbitmq import RabbitBroker
+    from landseries.health import HealthServer
+    from landseries.logs import logger
+    from landseries.metrics import WorkerMetrics
+    from landseries.serving import ServiceLoop
+    from landseries.stores import open_store
+
+    serving.scratch.mkdir(parents=True, exist_ok=True)
+    store = open_store(store_at, serving.scratch / "fetched")
+    metrics = WorkerMetrics(",".join(serving.services))
+    with RabbitBroker(broker_at) as broker:
+        loop = ServiceLoop(store, broker, serving, metrics)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: loop.stop())
+        server = HealthServer(health, loop.unwell, loop.unready, metrics.registry) if health else None
+        if server is not None:
+            server.start()
+        logger(__name__).info("serving", threads=serving.threads, owner=serving.owner)
+        ending = loop.run()
+        logger(__name__).info("ended", ending=ending)
+    if server is not None:
+        server.stop()
+    return loop, ending
 
 
 def child(services: Services, workdir: Workdir = Path("work")) -> None:
@@ -118,6 +142,15 @@ def _check_services(services: list[str]) -> None:
     unknown = [name for name in services if name not in SERVICES]
     if unknown:
         raise ConfigError(f"there is no service {', '.join(unknown)}; services are {', '.join(SERVICES)}")
+
+
+def _check_store(connection: StoreConnection) -> None:
+    """Say now what is wrong with keys or bucket, rather than of every message; a store that is away is waited for."""
+    from landseries.stores import open_store
+
+    with suppress(StoreUnavailable):
+        store = open_store(connection.model_copy(update={"patience_s": min(connection.patience_s, _PATIENCE_S)}))
+        next(iter(store.list("plans/")), None)
 
 
 def _wanted_profile() -> Any:

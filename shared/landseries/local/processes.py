@@ -1,7 +1,8 @@
-"""Processes that never outlive who started them, and the small things that servers of one's own need: ports, secrets."""
+"""Processes that never outlive who started them, and what servers of one's own need besides: ports, private files."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -11,8 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,14 +72,17 @@ class Process:
         """How it ended, as `subprocess.Popen` tells it; None while it runs."""
         return self._child.poll()
 
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM), and do not wait."""
+        if self.running:
+            self._child.terminate()
+
     def stop(self, grace_s: float = 20.0) -> None:
         """Ask it to end (SIGTERM), kill it where it does not within a time, and wait until the whole group is gone."""
         if self.running:
             self._child.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(grace_s)
-            except subprocess.TimeoutExpired:
-                pass
         self.kill()
 
     def kill(self) -> None:
@@ -87,12 +90,8 @@ class Process:
         _signal_group(self.pid, signal.SIGKILL)
         self._child.wait()
         if self._watcher is not None:
-            assert self._watcher.stdin is not None
-            try:
-                self._watcher.stdin.write(b"\n")
-                self._watcher.stdin.close()
-            except BrokenPipeError:
-                pass
+            with contextlib.suppress(BrokenPipeError):
+                self._watcher.communicate(b"\n")
             self._watcher.wait()
             self._watcher = None
 
@@ -170,16 +169,6 @@ def tail(log: Path, lines: int = _LOG_LINES) -> str:
     except OSError as error:
         return f"(no log: {error})"
     return "\n".join(text.splitlines()[-lines:])
-
-
-@contextmanager
-def stopped_in_the_end(processes: Sequence[Process]) -> Iterator[None]:
-    """Stop processes, the last one first, when the context is left."""
-    try:
-        yield
-    finally:
-        for process in reversed(processes):
-            process.stop()
 
 
 def _watch(group: int) -> subprocess.Popen[bytes]:

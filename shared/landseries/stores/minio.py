@@ -20,7 +20,7 @@ from landseries.errors import ArtifactError, StoreError, StoreFull
 from landseries.stores.base import StoredObject, Tagged, check_key
 from landseries.stores.patience import Patience
 from landseries.stores.s3_clients import S3Clients
-from landseries.stores.s3_errors import CLIENT_ERRORS, answer_of, explain, is_missing, is_precondition
+from landseries.stores.s3_errors import CLIENT_ERRORS, answer_of, explain, is_missing, is_precondition, is_uncertain
 
 _T = TypeVar("_T")
 
@@ -240,7 +240,10 @@ class MinioStore:
         except CLIENT_ERRORS as error:
             if is_missing(error):
                 return None
-            raise
+            if not is_uncertain(error):
+                raise
+        with self._response(key) as response:  # its answer has a body, which tells
+            return None if response is None else response.headers
 
     def _read(self, key: str) -> tuple[bytes, Any] | None:
         with self._response(key) as response:

@@ -38,6 +38,8 @@ _AWAY_CODES: Final = frozenset({
     "TooManyRequests",
     "XMinioServerNotInitialized",
 })  # fmt: skip
+#: Headers that S3 services put into every answer.
+_SIGNS_OF_S3: Final = ("x-amz-request-id", "x-amz-id-2")
 _FULL_CODES: Final = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"})
 
 _KEYS: Final = f"{STORE_PREFIX}ACCESS_KEY and {STORE_PREFIX}SECRET_KEY (or the files that ..._FILE name)"
@@ -79,7 +81,11 @@ def answer_of(error: BaseException) -> Answer | None:
     """The service's answer that a client raised as an error; None where there was none, or no intelligible one."""
     if isinstance(error, S3Error):
         # A HEAD has no body; MinIO then names the code in a header, where the client can only guess from the status.
-        told = error.response.headers.get("x-minio-error-code")
+        headers = error.response.headers
+        told = headers.get("x-minio-error-code")
+        if told is None and _is_bare(error) and not any(name in headers for name in _SIGNS_OF_S3):
+            # Perhaps a proxy's page: for a HEAD the client makes a missing object of every 404.
+            return Answer(404, "", "what answers is perhaps no S3 service")
         return Answer(error.response.status, told or error.code or "", error.message or "")
     if isinstance(error, ServerError):
         return Answer(error.status_code, "")
@@ -95,10 +101,19 @@ def answer_of(error: BaseException) -> Answer | None:
     return None
 
 
+def is_uncertain(error: BaseException) -> bool:
+    """Whether a HEAD was answered by a 404 of which nothing tells that it comes from an S3 service."""
+    return answer_of(error) == Answer(404, "", "what answers is perhaps no S3 service")
+
+
 def is_missing(error: BaseException) -> bool:
     """Whether the answer is that there is no object of this key (in a bucket that is there)."""
     answer = answer_of(error)
-    return answer is not None and answer.status == 404 and answer.code in ("NoSuchKey", "404", "")
+    return answer is not None and answer.status == 404 and answer.code == "NoSuchKey"
+
+
+def _is_bare(error: S3Error) -> bool:
+    return error.response.status == 404 and not error.response.data
 
 
 def is_precondition(error: BaseException) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from support.servers import need_rabbit
 
 from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.brokers.topology import apply
@@ -14,7 +15,7 @@ from landseries.errors import BrokerError, BrokerUnavailable, ConfigError
 from landseries.local.servers import RabbitServer
 from tests.unit.shared.brokers.behaviour import INDEX
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("secure rabbit")]
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="module")
 def secure_rabbit(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[RabbitServer]:
+    need_rabbit()
     folder = tmp_path_factory.mktemp("secure")
     certs = folder / "certs"
     certs.mkdir()
@@ -50,8 +52,8 @@ def test_an_unknown_signer_is_refused_with_the_remedy(secure_rabbit: RabbitServe
         _refused(secure_rabbit.connection().model_copy(update={"ca_file": ca_file}), "LANDSERIES_BROKER_CA_FILE")
 
 
-def test_the_wrong_kind_of_port_is_explained(secure_rabbit: RabbitServer, own_rabbit: RabbitServer) -> None:
-    secure, plain = secure_rabbit.connection(), own_rabbit.connection()
+def test_the_wrong_kind_of_port_is_explained(secure_rabbit: RabbitServer, rabbit_server: RabbitServer) -> None:
+    secure, plain = secure_rabbit.connection(), rabbit_server.connection()
     _refused(plain.model_copy(update={"url": plain.url.replace("amqp:", "amqps:")}), "amqps://")
     _refused(secure.model_copy(update={"url": secure.url.replace("amqps:", "amqp:")}), "amqps://")
 

@@ -17,7 +17,13 @@ from landseries.messages import Message
 from landseries.pipeline import SERVICES, STAGES, stages_of
 from tests.integration.brokers.wire import publish_raw, raw_letters
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("own rabbit")]
+
+
+@pytest.fixture
+def bare_vhost(own_vhost: BrokerConnection) -> BrokerConnection:
+    return own_vhost
+
 
 PASSWORDS = {user: f"secret of {user}" for user in users()}
 

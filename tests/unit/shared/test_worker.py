@@ -270,6 +270,23 @@ def test_a_damaged_artifact_is_never_used_but_written_again(
     assert list(OpenRun(store, make_plan()).markers.due_now()) == []
 
 
+def test_what_was_whole_once_is_looked_at_again(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
+    run = drain(store, make_plan(), toy, tmp_path / "scratch")
+    cluster = Unit("cluster", ("t00000",))
+    marker = run.markers.get(cluster)
+    assert marker is not None
+    waiting = [Unit("classes", ("all",)), Unit("reliable", ("t00000",))]
+    for unit in waiting:
+        run.markers.remove(unit)
+    for item in [*store.list("artifacts/classes/"), *store.list("artifacts/reliable/")]:
+        store.delete(item.key)
+    worker = Worker(store, tmp_path / "scratch", services=toy.services())
+    assert worker.process(encode("demo", waiting[0])).outcome == "done"
+    key = marker.outputs["out.json"].key
+    store.put(key, b"?" + (store.get(key) or b"")[1:])
+    assert worker.process(encode("demo", waiting[1])).outcome == "repaired"
+
+
 def test_what_is_damaged_again_and_again_is_reported(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
     toy.refuse = {"classes all": "stop here"}
     run = drain(store, make_plan(), toy, tmp_path / "scratch")

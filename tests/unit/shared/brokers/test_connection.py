@@ -45,7 +45,16 @@ def test_what_a_person_must_mend_names_the_variable(error: Exception, names: str
     assert not isinstance(explained, BrokerUnavailable)
 
 
-@pytest.mark.parametrize("error", [ConnectionRefusedError(111, "refused"), exceptions.StreamLostError("x"), OSError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(111, "refused"),
+        exceptions.StreamLostError("x"),
+        OSError(),
+        # What pika makes of a reset before the first byte: a proxy whose broker is just starting.
+        exceptions.IncompatibleProtocolError("...", f"StreamLostError: {ConnectionResetError(104, 'reset')!r}"),
+    ],
+)
 def test_what_may_pass_by_itself_is_unavailable(error: Exception) -> None:
     assert isinstance(explain_connection(error, PLACE), BrokerUnavailable)
 

@@ -1,0 +1,105 @@
+"""The run that nothing disturbs: a simulated archive, a configuration over it, and what an embedded run makes of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from landseries.artifacts.documents import digest_of
+from landseries.markers import Marker
+from landseries.openrun import OpenRun
+from landseries.pipeline import STAGES, Unit
+from landseries.simulation import simulate
+from landseries.stores.base import Store
+from landseries.stores.local import LocalStore
+from landseries.worker import plan_of
+
+RUN: Final = "faults"
+_YEARS: Final = (2018, 2019)
+#: Seconds that a unit costs besides its own work, so that progress counts units as well as their length.
+_EACH_S: Final = 0.3
+_RUN_S: Final = 900
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run answered.
+
+    Attributes:
+        units: by unit: the status, the fingerprint and the outputs' digests, in a form that can be compared.
+        artifacts: SHA-256 by key.
+        seconds: by unit: how long it took.
+    """
+
+    units: dict[Unit, dict[str, Any]]
+    artifacts: dict[str, str]
+    seconds: dict[Unit, float]
+
+    def weight(self, units: Iterable[Unit]) -> float:
+        """Share (0 to 1) of the run's work that some units are."""
+        return sum(self.seconds.get(unit, 0.0) for unit in units) / sum(self.seconds.values())
+
+
+def prepare(folder: Path, *, size_px: int, tile_px: int) -> Path:
+    """Simulate the archive and write the configuration; returns the configuration's path."""
+    archive = folder / "archive"
+    simulate(archive, seed=31, size_px=size_px, years=_YEARS, acquisitions_per_year=12, jobs=2)
+    content = {
+        "name": RUN,
+        "area": {"geojson": str(archive / "area.geojson")},
+        "years": list(_YEARS),
+        "source": {"kind": "safe", "path": str(archive / "products")},
+        "reference": {"path": str(archive / "reference" / "clc2018.tif"), "year": 2018},
+        "truth": {"path": str(archive / "truth" / "{year}.tif")},
+        "grid": {"tile_size_px": tile_px},
+        "pseudolabeler": {"forest": {"trees": 20, "samples_per_class": 400}},
+        "sampler": {"dataset": {"training_samples": 1500, "validation_samples": 600}},
+        "trainer": {"train": {"hidden": 16, "epochs": 3}},
+    }
+    path = folder / f"{RUN}.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def undisturbed(config: Path, folder: Path) -> Answers:
+    """Run it in one process tree, with a folder as the store.
+
+    Raises:
+        RuntimeError: the run failed; with what it said.
+    """
+    command = [sys.executable, "-m", "landseries", "run", str(config), "--workdir", str(folder), "--jobs", "2"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=_RUN_S, check=False)
+    if ended.returncode != 0:
+        raise RuntimeError(f"the undisturbed run failed:\n{ended.stdout}\n{ended.stderr}")
+    return answers(LocalStore(folder / "store"))
+
+
+def answers(store: Store) -> Answers:
+    """What the run in a store answered; the report renders the run itself, so only its status counts."""
+    markers = dict(_markers(store))
+    keys = [item.key for item in store.list("artifacts/") if not item.key.startswith("artifacts/report/")]
+    return Answers(
+        units={unit: _comparable(unit, marker) for unit, marker in markers.items()},
+        artifacts={key: digest_of(store.get(key) or b"") for key in keys},
+        seconds={unit: marker.seconds + _EACH_S for unit, marker in markers.items()},
+    )
+
+
+def _markers(store: Store) -> Iterable[tuple[Unit, Marker]]:
+    run = OpenRun(store, plan_of(store, RUN))
+    for stage in STAGES:
+        yield from run.markers.all_of(stage)
+
+
+def _comparable(unit: Unit, marker: Marker) -> dict[str, Any]:
+    if STAGES[unit.stage].rendering:
+        return {"status": marker.status}
+    content: dict[str, Any] = json.loads(marker.model_dump_json(include={"status", "fingerprint", "outputs", "reason"}))
+    return content

@@ -1,0 +1,84 @@
+"""A real run that takes a minute, embedded and behind a broker, for comparing what both leave."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from landseries.connections import BrokerConnection, StoreConnection
+from landseries.openrun import OpenRun
+from landseries.pipeline import Unit
+from landseries.plan import read_plan
+from landseries.simulation import simulate
+from landseries.stores.base import Store
+from landseries.stores.minio import MinioStore
+
+from .delivery import Workers, environment, wait_for
+
+_TIMEOUT_S = 900
+
+
+def simulate_archive(folder: Path) -> Path:
+    """A simulated archive of 256 by 256 pixels, two years."""
+    simulate(folder, seed=31, size_px=256, years=(2018, 2019), acquisitions_per_year=8, jobs=2)
+    return folder
+
+
+def write_config(archive: Path, path: Path, name: str) -> Path:
+    """A configuration over the archive: four tiles, small samples, few epochs."""
+    content: dict[str, Any] = {
+        "name": name,
+        "area": {"geojson": str(archive / "area.geojson")},
+        "years": [2018, 2019],
+        "source": {"kind": "safe", "path": str(archive / "products")},
+        "reference": {"path": str(archive / "reference" / "clc2018.tif"), "year": 2018},
+        "truth": {"path": str(archive / "truth" / "{year}.tif")},
+        "grid": {"tile_size_px": 128},
+        "pseudolabeler": {"forest": {"trees": 10, "samples_per_class": 300}},
+        "sampler": {"dataset": {"training_samples": 1000, "validation_samples": 400}},
+        "trainer": {"train": {"hidden": 16, "epochs": 2}},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def landseries(variables: dict[str, str], *arguments: object) -> str:
+    """Run a command that must succeed; what it prints."""
+    command = [sys.executable, "-m", "landseries", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, env=variables, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def run_embedded(config: Path, workdir: Path, jobs: int) -> float:
+    """`landseries run`; the seconds it took."""
+    started = time.perf_counter()
+    landseries({**os.environ, "COLUMNS": "200"}, "run", config, "--workdir", workdir, "--jobs", jobs)
+    return time.perf_counter() - started
+
+
+def run_distributed(
+    config: Path, name: str, broker: BrokerConnection, store: StoreConnection, workers: Workers
+) -> float:
+    """`landseries submit`, until the workers that are there have answered the report; the seconds it took."""
+    started = time.perf_counter()
+    landseries(environment(broker, store), "submit", config)
+    opened = MinioStore(store)
+    plan = read_plan(opened, name)
+    assert plan is not None
+    report = OpenRun(opened, plan).markers
+    wait_for("the report", lambda: report.answered(Unit("report", ())), _TIMEOUT_S, workers.log)
+    return time.perf_counter() - started
+
+
+def artifacts(store: Store) -> dict[str, bytes]:
+    """Every artifact but the report, which is a rendering."""
+    keys = [item.key for item in store.list("artifacts/") if not item.key.startswith("artifacts/report/")]
+    return {key: store.get(key) or b"" for key in keys}
