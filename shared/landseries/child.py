@@ -26,7 +26,7 @@ def serve(services: Iterable[str], workdir: Path) -> None:
     """Answer messages until the input ends.
 
     Each input line is `{"message": {...}, "threads": n}`; the answers are `{"note": text}` any number of times, and
-    then one of `{"due": [messages]}`, `{"retry": reason}`, `{"dead": reason}` or `{"full": reason}`.
+    then one of `{"due": [messages]}`, `{"retry": reason}`, `{"later": reason}`, `{"dead": reason}`, `{"full": reason}`.
 
     Raises:
         ConfigError: a service is not installed.
@@ -63,7 +63,7 @@ def _do(worker: Worker, message: Message, threads: int) -> dict[str, Any]:
         failure = sort_failure(error)
         # Versions do not change while this run lasts.
         kind = "dead" if isinstance(error, StageVersionMismatch) else failure.kind
-        return {kind if kind in ("dead", "full") else "retry": failure.reason}
+        return {kind if kind in ("dead", "full", "later") else "retry": failure.reason}
     return {"due": [entry.model_dump(mode="json") for entry in due]}
 
 

@@ -29,7 +29,7 @@ from landseries.settings.mapper import MapperSettings
 from landseries.settings.pseudolabeler import PseudolabelerSettings
 from landseries.settings.reference import ReferenceMap, Year
 from landseries.settings.sampler import SamplerSettings
-from landseries.settings.sources import CubeSource, SafeSource, Source
+from landseries.settings.sources import CubeSource, Source
 from landseries.settings.storage import StorageSettings
 from landseries.settings.trainer import TrainerSettings
 
@@ -170,7 +170,7 @@ class RunConfig(Settings):
             raise ValueError(
                 f"the training year {self.forest_year} (training_year, or else reference.year) is not among years"
             )
-        if self.area is None and isinstance(self.source, SafeSource):
+        if self.area is None and not isinstance(self.source, CubeSource):
             raise ValueError("area is missing: give `area: {bbox: [west, south, east, north]}` or `{geojson: FILE}`")
         if self.reference.variable is not None and not isinstance(self.source, CubeSource):
             raise ValueError("reference.variable needs a source of kind cube; give reference.path")

@@ -29,6 +29,8 @@ from landseries.stores.local import LocalStore
 from landseries.sweeping import due_messages
 
 _POLL_S: Final = 1.0
+#: How long a unit waits that cannot be done yet, such as one whose product a hub has to bring from its archive.
+_WAIT_S: Final = 30.0
 
 
 class Watcher(Protocol):
@@ -161,6 +163,9 @@ class EmbeddedRun:
             delivery.ack()
         elif "full" in answer:
             raise StoreFull(answer["full"])
+        elif "later" in answer:
+            self._note(f"{unit.name}: waits: {answer['later']}")
+            delivery.later(_WAIT_S)
         elif "retry" in answer:
             self._note(f"{unit.name}: try {delivery.message.attempt} failed: {answer['retry']}")
             delivery.retry(answer["retry"])
