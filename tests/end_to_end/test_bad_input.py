@@ -231,7 +231,7 @@ def test_a_full_disk_ends_the_run_and_space_lets_it_go_on(small_run: dict[str, A
         config = write_config(tmp_path, small_run | {"name": "full"})
         result = cli("run", config, "--workdir", work, "--jobs", 2)
         assert result.returncode == 2, result.stdout
-        assert "the disk is full; free some space and start the run again" in result.stderr
+        assert "is full; free some space" in result.stderr
         subprocess.run(["mount", "-o", "remount,size=2g", str(work)], check=True)
         again = cli("run", config, "--workdir", work, "--jobs", 2)
         assert again.returncode == 0, again.stdout + again.stderr

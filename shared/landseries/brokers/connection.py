@@ -101,7 +101,8 @@ def explain_connection(error: BaseException, connection: BrokerConnection) -> Br
             f"{where}: what answers there does not speak AMQP 0-9-1; check the port in LANDSERIES_BROKER_URL, and that "
             "a TLS port is named with amqps://"
         )
-    return BrokerUnavailable(f"{where}: the broker does not answer or the connection broke ({text or error!r})")
+    hint = "" if where.startswith("amqps:") else "; where it speaks TLS, write amqps:// in LANDSERIES_BROKER_URL"
+    return BrokerUnavailable(f"{where}: the broker does not answer or the connection broke ({text or error!r}){hint}")
 
 
 def explain_channel(error: BaseException, connection: BrokerConnection, doing: str) -> BrokerError:

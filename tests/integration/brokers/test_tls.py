@@ -55,7 +55,9 @@ def test_an_unknown_signer_is_refused_with_the_remedy(secure_rabbit: RabbitServe
 def test_the_wrong_kind_of_port_is_explained(secure_rabbit: RabbitServer, rabbit_server: RabbitServer) -> None:
     secure, plain = secure_rabbit.connection(), rabbit_server.connection()
     _refused(plain.model_copy(update={"url": plain.url.replace("amqp:", "amqps:")}), "amqps://")
-    _refused(secure.model_copy(update={"url": secure.url.replace("amqps:", "amqp:")}), "amqps://")
+    # The TLS port resets what it cannot read, as does a proxy whose broker is starting: hence only a hint.
+    with pytest.raises(BrokerUnavailable, match="write amqps://"):
+        RabbitBroker(secure.model_copy(update={"url": secure.url.replace("amqps:", "amqp:")})).open(2)
 
 
 def test_an_expired_certificate_is_refused(tmp_path: Path, authority: trustme.CA, secure_rabbit: RabbitServer) -> None:
