@@ -30,7 +30,7 @@ from landseries.memory import peak_rss_mib
 from landseries.messages import BadMessage, Message, decode, encode
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
-from landseries.plan import RunPlan, read_plan
+from landseries.plan import read_plan
 from landseries.repairs import repair
 from landseries.service import Context, Empty, Handler, Input, Service, load_service
 from landseries.stores.base import Store
@@ -303,15 +303,3 @@ class Worker:
             software=__version__,
             **fields,
         )
-
-
-def plan_of(store: Store, run_id: str) -> RunPlan:
-    """The plan of a run that must be there.
-
-    Raises:
-        LandseriesError: there is none.
-    """
-    plan = read_plan(store, run_id)
-    if plan is None:
-        raise LandseriesError(f"there is no run named {run_id!r} in this store")
-    return plan
