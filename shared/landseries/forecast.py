@@ -96,8 +96,8 @@ class _Overlay(TaggedByDigest):
     def get(self, key: str) -> bytes | None:
         return self._written[key] if key in self._written else self._base.get(key)
 
-    def local(self, key: str) -> AbstractContextManager[Path]:
-        return self._base.local(key)
+    def local(self, key: str, digest: str | None = None) -> AbstractContextManager[Path]:
+        return self._base.local(key, digest)
 
     def exists(self, key: str) -> bool:
         return key in self._written or self._base.exists(key)

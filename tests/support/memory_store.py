@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from landseries.artifacts.documents import digest_of
 from landseries.errors import StoreError, StoreUnavailable
-from landseries.stores.base import StoredObject, check_key
+from landseries.stores.base import StoredObject, check_key, wrong_bytes
 from landseries.stores.tagged import TaggedByDigest
 
 
@@ -40,10 +41,12 @@ class MemoryStore(TaggedByDigest):
         return self.objects[key][0] if key in self.objects else None
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
         content = self.get(key)
         if content is None:
             raise StoreError(f"there is no object {key}")
+        if digest not in (None, digest_of(content)):
+            raise wrong_bytes("memory", key)
         with tempfile.NamedTemporaryFile() as file:
             file.write(content)
             file.flush()

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from landseries.artifacts.documents import digest_of_file
 from landseries.errors import StoreError, StoreFull
-from landseries.stores.base import StoredObject, check_key
+from landseries.stores.base import StoredObject, check_key, wrong_bytes
 from landseries.stores.tagged import TaggedByDigest
 
 #: Unfinished writes; on the same file system as the objects, so that finishing is one rename.
@@ -73,11 +74,13 @@ class LocalStore(TaggedByDigest):
             return super().put_if(key, content, tag)
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
         """See `Store.local`; the object's own file."""
         path = self._path(key)
         if not path.is_file():
             raise StoreError(f"{self.folder}: there is no object {key}")
+        if digest is not None and digest_of_file(path) != digest:
+            raise wrong_bytes(str(self.folder), key)
         self.bytes_out += path.stat().st_size
         yield path
 
