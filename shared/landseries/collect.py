@@ -37,7 +37,9 @@ def collect(store: Store, plan: RunPlan, folder: Path) -> list[Path]:
         written = list(_copied(run, folder))
     except Damaged as damage:
         repair(store, run, damage)
-        raise ArtifactError(f"{damage}; start the run again: it goes on from there and writes it anew") from damage
+        raise ArtifactError(
+            f"{damage}; start the run again, or `landseries sweep` it where workers do it: it is then written anew"
+        ) from damage
     write_json(folder / "run.json", run_document(run))
     return [*written, folder / "run.json"]
 
