@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from support.served import served
+
 #: What may go wrong with an answer.
 FAULTS: Final = ("reset", "reset_midway", "truncated", "status_500", "status_503", "status_429", "slow", "no_answer")
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
@@ -101,16 +103,8 @@ def range_server(files: dict[str, bytes] | None = None) -> Iterator[RangeServer]
     class Handler(_Handler):
         server_state = state
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with served(_Server(("127.0.0.1", 0), Handler)) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def random_faults(seed: int, share: float, kinds: tuple[str, ...] = FAULTS) -> Callable[[str], str | None]:
@@ -126,8 +120,6 @@ def random_faults(seed: int, share: float, kinds: tuple[str, ...] = FAULTS) -> C
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that are broken on purpose need no traceback; other mistakes do."""
         if not isinstance(sys.exception(), OSError | ValueError):
