@@ -234,7 +234,7 @@ def load_config(path: Path) -> LoadedConfig:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must hold fields such as `name:` and `years:`; `landseries init` writes a template")
-    run = parse_config(_expand(data, str(path), ""), str(path))
+    run = parse_config(expand_variables(data, str(path)), str(path))
     return LoadedConfig(
         path=path.resolve(),
         run=run,
@@ -302,11 +302,21 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in get_args(annotation) for model in _models_in(part)]
 
 
-def _expand(value: Any, where: str, field: str) -> Any:
+def expand_variables(value: Any, where: str, field: str = "") -> Any:
+    """What was read from YAML with each ${NAME} replaced by that environment variable.
+
+    Args:
+        value: texts, numbers, lists and dictionaries.
+        where: the file, for people.
+        field: of the file that holds the value.
+
+    Raises:
+        ConfigError: a variable is not set.
+    """
     if isinstance(value, dict):
-        return {key: _expand(entry, where, f"{field}.{key}".lstrip(".")) for key, entry in value.items()}
+        return {key: expand_variables(entry, where, f"{field}.{key}".lstrip(".")) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_expand(entry, where, f"{field}.{i}") for i, entry in enumerate(value)]
+        return [expand_variables(entry, where, f"{field}.{i}") for i, entry in enumerate(value)]
     if not isinstance(value, str):
         return value
 
