@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from landseries.artifacts.fingerprint import MANIFEST, artifact_key
 from landseries.errors import ArtifactError, LandseriesError
@@ -100,6 +100,9 @@ def bring_back(folder: LocalStore, run: OpenRun, store: Store, unit: Unit, ident
             raise ArtifactError("the unit's inputs are no longer those that the job had")
         _copy_outputs(folder, store, unit, marker, identity)
     except (ArtifactError, ValueError):
+        # With all that the job wrote: the next attempt would find its manifest, and rely on it.
+        for item in list(folder.list(f"{PurePosixPath(artifact_key(unit.stage, identity, MANIFEST)).parent}/")):
+            folder.delete(item.key)
         folder.delete(key)
         return False
     run.markers.put(unit, marker)

@@ -75,7 +75,12 @@ class Stage:
         return OpenRun(self.store, plan).markers.answered(unit)
 
     def wait(self, what: str, condition: Any, timeout_s: float = RUN_S) -> None:
-        wait_for(what, condition, timeout_s, self.workers.log)
+        def so() -> bool:
+            broken = [process.args for process in self.workers.processes if process.poll() not in (None, 0, -9)]
+            assert not broken, f"ended by itself: {broken}\n{self.workers.log()}"
+            return bool(condition())
+
+        wait_for(what, so, timeout_s, self.workers.log)
 
     def wait_for_report(self) -> None:
         self.wait("the report", lambda: self.answered(Unit("report", ())))
