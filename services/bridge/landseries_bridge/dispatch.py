@@ -21,6 +21,7 @@ from landseries.jobs import Job
 from landseries.local.processes import tail
 from landseries.logs import logger
 from landseries.markers import Damaged
+from landseries.marking import plan_key
 from landseries.offline import UnitList
 from landseries.pipeline import STAGES
 from landseries.stores.base import Store
@@ -110,6 +111,8 @@ class Dispatcher:
             self._log.exception("the job waits", job=job.label)
 
     def _advance(self, job: Job, state: JobState | None) -> None:
+        if not self._store.exists(plan_key(job.run_id)):
+            raise NoRun(f"run {job.run_id!r} was removed")
         if job.scheduler_id is None:
             self._submit(job)
         elif self._has_ended(job, state):

@@ -14,7 +14,7 @@ from typing import Final
 
 from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.connections import broker_connection, store_connection
-from landseries.errors import LandseriesError
+from landseries.errors import ConfigError, LandseriesError
 from landseries.health import HealthServer
 from landseries.leases import LeaseHeld, Leases
 from landseries.logs import configure, logger
@@ -55,6 +55,10 @@ def serve(site: Path, *, grace_s: float, lease_s: float, health: str | None, log
     """
     profile = load_site(site)
     configure(log_json, service="bridge")
+    try:
+        profile.spool.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{site}: spool: {profile.spool} cannot be made: {error.strerror}") from None
     scheduler = SlurmScheduler()
     scheduler.check()
     broker_at, store_at = broker_connection(), store_connection()

@@ -5,25 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.delivery import Workers, queues_of, ready_messages, wait_for, workers
-from support.servers import need_minio, need_rabbit
 from support.slurm import cpu_partition, gpu_partition, jobs_named, slurm, write_site
 from support.small_run import artifacts, landseries, run_embedded, simulate_archive, write_config
 
 from landseries.brokers.names import BRIDGED
-from landseries.brokers.topology import apply
 from landseries.connections import BrokerConnection, StoreConnection
 from landseries.jobs import JOBS
-from landseries.local.servers import MinioServer, RabbitServer
 from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, Unit
 from landseries.plan import read_plan
@@ -97,12 +92,6 @@ def stage(vhost: BrokerConnection, bucket: StoreConnection, tmp_path: Path) -> I
         yield Stage(tmp_path, vhost, bucket, started)
 
 
-def job_numbers(stage_name: str, run_folder: Path) -> list[str]:
-    """Numbers of the jobs of a stage whose files lie in a spool."""
-    folders = [path.name for path in (run_folder / "spool").glob(f"*/ls-{stage_name}-*")]
-    return [number for name in folders for number, _, _ in jobs_named(name)]
-
-
 def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Path, dict[str, bytes]]) -> None:
     config, wanted = reference
     booster, gres = gpu_partition()
@@ -130,3 +119,57 @@ def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Pat
         assert sorted(found) == sorted(wanted)
         assert [key for key in wanted if found[key] != wanted[key]] == []
         assert all(stage.workers.end(process) == 0 for process in stage.workers.processes), stage.workers.log()
+
+
+def test_training_and_mapping_by_jobs_while_much_goes_wrong(
+    stage: Stage, reference: tuple[Path, dict[str, bytes]]
+) -> None:
+    """The bridge is killed twice, a job fails at first, one is cancelled, and every message comes several times."""
+    config, wanted = reference
+    booster, gres = gpu_partition()
+    flaky = stage.folder / "flaky.sh"
+    flaky.write_text(
+        'service=$1; shift\nif [ "$service" = trainer ] && mkdir "$(dirname "$0")/tried" 2>/dev/null; then\n'
+        f'  echo "fails at first"; exit 3\nfi\nexec {sys.executable} -m landseries "$@"\n'
+    )
+    common = {"time": "00:20:00", "command": ["bash", str(flaky), "{service}"], "pack_wait_s": 1, "cpus": 1}
+    section = common | {"partition": booster, "units_per_job": 4, "attempts": 5} | ({"gres": gres} if gres else {})
+    site = write_site(
+        stage.folder,
+        f"s-{uuid.uuid4().hex[:8]}",
+        {"train": section | {"services": ["trainer"]}, "map": section | {"services": ["mapper"]}},
+    )
+    bridge = stage.bridge(site)
+    for service in sorted(set(SERVICES) - {"trainer", "mapper"}):
+        stage.workers.real(service, "--threads", 1, "--log-json")
+    stage.submit(config)
+    labels: set[str] = set()
+
+    def submitted(beginning: str, ending: str = "") -> list[str]:
+        folders = [path.name for path in (stage.folder / "spool").glob("*/ls-*")]
+        found = [job for name in folders for job in jobs_named(name)]
+        labels.update(f"{number} {name}" for number, name, _ in found)
+        return [number for number, name, _ in found if name.startswith(beginning) and name.endswith(ending)]
+
+    stage.wait("a training job", lambda: submitted("ls-train"))
+    stage.workers.end(bridge, signal.SIGKILL)
+    landseries(stage.workers.variables, "sweep", RUN)
+    bridge = stage.bridge(site)
+    stage.wait("the second attempt", lambda: submitted("ls-train", "-2"))
+    slurm("scancel", *submitted("ls-train", "-2"))
+    landseries(stage.workers.variables, "sweep", RUN)
+    stage.wait("a third attempt", lambda: submitted("ls-train", "-3"))
+    assert "job ls-train-" in landseries(stage.workers.variables, "status", RUN)
+    stage.wait("mapping jobs", lambda: len(submitted("ls-map")) >= 2)
+    stage.workers.end(bridge, signal.SIGKILL)
+    bridge = stage.bridge(site)
+    stage.wait_for_report()
+    stage.wait_for_rest()
+    found = artifacts(stage.store)
+    assert sorted(found) == sorted(wanted)
+    assert [key for key in wanted if found[key] != wanted[key]] == []
+    names = [label.split()[1] for label in labels]
+    assert len(names) == len(set(names)), "each attempt was submitted once"
+    killed = [process.args for process in stage.workers.processes if process.poll() is not None]
+    assert len(killed) == 2
+    assert stage.workers.end(bridge) == 0

@@ -115,7 +115,9 @@ class Bench:
         }
         partition = Partition.model_validate(options | section)
         self.site = Site(name="here", spool=folder / "spool", partitions={"main": partition})
-        seed(self.store, self.run, [*self.run.pipeline.units("reliable"), *self.run.pipeline.units("index")], whole=True)
+        seed(
+            self.store, self.run, [*self.run.pipeline.units("reliable"), *self.run.pipeline.units("index")], whole=True
+        )
         self.start_anew()
 
     def start_anew(self, scheduler: Scheduler | None = None) -> None:
