@@ -68,7 +68,9 @@ def test_the_example_of_the_documentation_is_a_profile(monkeypatch: pytest.Monke
     site = load_site(Path(__file__).parents[3] / "examples" / "sites" / "juwels-booster.yaml")
     for name, found in site.partitions.items():
         job = JOB.model_copy(update={"partition": name})
-        assert f"#SBATCH --partition={found.partition}" in Scripts(site.template).text(job, found, JobFolder(site.spool))
+        assert f"#SBATCH --partition={found.partition}" in Scripts(site.template).text(
+            job, found, JobFolder(site.spool)
+        )
 
 
 @pytest.mark.parametrize(("ends", "told"), [("exit 0", 0), ("exit 7", 7)])

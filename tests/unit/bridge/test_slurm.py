@@ -35,7 +35,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def test_states_come_from_the_queue_and_then_from_accounting(cluster: Cluster) -> None:
-    cluster.program("squeue", r'printf "1|RUNNING|None\n2|PENDING|Resources\n9|FAILED|NonZeroExitCode\n77|RUNNING|None\n"')
+    queue = r"1|RUNNING|None\n2|PENDING|Resources\n9|FAILED|NonZeroExitCode\n77|RUNNING|None\n"
+    cluster.program("squeue", f'printf "{queue}"')
     cluster.program("sacct", r'printf "3|COMPLETED\n4|CANCELLED by 1000\n5|OUT_OF_MEMORY\n"')
     assert SlurmScheduler().look(["1", "2", "3", "4", "5", "6", "9"]) == {
         "1": JobState(False, "RUNNING"),
