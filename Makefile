@@ -23,7 +23,7 @@ BENCH := bench
 UP := up
 WORKERS ?= 1
 
-.PHONY: help setup servers demo up down test faults lint bench clean
+.PHONY: help setup servers demo up down sif test test-bridge faults lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
@@ -62,6 +62,12 @@ down: ## End what `make up` started; its data stay
 test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped aloud where it cannot be installed
 	@$(BIN)/python -m landseries.local.install || { test "$${CI:-}" != true && echo "Going on without" >&2; }
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks
+
+test-bridge: servers ## Prove the bridge to batch systems with the Slurm that is on PATH
+	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/bridge
+
+sif: ## Build the SIFs of trainer and mapper from their images (after `make images`), for clusters, with Apptainer
+	apptainer/build trainer mapper
 
 faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte
 	$(BIN)/python -m tests.faults.run --seeds 1 2 3 4 5

@@ -99,7 +99,7 @@ class _Shift:
             self._waiting.put(message)
         environment = os.environ | numerics.process_environment(self._run.plan.numerics)
         self._workers = [
-            WorkerProcess(services, folder, environment | _own_device(environment, number, processes), self._tell)
+            WorkerProcess(services, folder, environment | own_device(environment, number, processes), self._tell)
             for number in range(min(processes, len(units.messages)))
         ]
 
@@ -156,7 +156,13 @@ def _the_plan(store: LocalStore, run_ids: set[str]) -> RunPlan:
     return plan
 
 
-def _own_device(environment: Mapping[str, str], number: int, processes: int) -> dict[str, str]:
-    """One GPU for each of several processes; a single process sees all of them."""
+def own_device(environment: Mapping[str, str], number: int, processes: int) -> dict[str, str]:
+    """The variable that gives one GPU to each of several processes; none for a single one, which sees all of them.
+
+    Args:
+        environment: holds CUDA_VISIBLE_DEVICES, as a batch system sets it.
+        number: of the process, from 0.
+        processes: how many there are.
+    """
     devices: Sequence[str] = [name for name in environment.get(_DEVICES, "").split(",") if name]
     return {_DEVICES: devices[number % len(devices)]} if processes > 1 and devices else {}

@@ -53,7 +53,7 @@ def group_of(key: str) -> str:
     if first == "artifacts":
         stage = rest.partition("/")[0]
         return stage if stage in STAGES else OTHER
-    return {"plans": RUNS, "runs": RUNS, "jobs": RUNS, "scratch": SCRATCH}.get(first, OTHER)
+    return {"plans": RUNS, "runs": RUNS, "jobs": RUNS, "leases": RUNS, "scratch": SCRATCH}.get(first, OTHER)
 
 
 class Budget:

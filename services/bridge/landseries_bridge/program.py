@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import CollectorRegistry, Gauge
+
 from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.connections import broker_connection, store_connection
 from landseries.errors import ConfigError, LandseriesError
@@ -70,6 +72,7 @@ def serve(site: Path, *, grace_s: float, lease_s: float, health: str | None, log
         metrics = WorkerMetrics(",".join(profile.services))
         loop = ServiceLoop(store, broker, serving, metrics, partial(Intake, site=profile.name))
         jobs = Jobs(store, broker, profile, scheduler, Leases(store, owner, lease_s=lease_s), scratch)
+        jobs.count_in(metrics.registry)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: loop.stop())
         server = (
@@ -114,18 +117,23 @@ class Jobs(threading.Thread):
         self._stop_asked = threading.Event()
         self._moved = time.monotonic()
         self._log = logger(__name__)
+        self._records = Records(store, site.name)
         self.trouble: str | None = None
+
+    def count_in(self, registry: CollectorRegistry) -> None:
+        """Show how many units and jobs there are among a process's metrics."""
+        units = Gauge("landseries_bridge_units", "Units that were taken and are not answered", registry=registry)
+        units.set_function(lambda: len(self._records.units))
+        jobs = Gauge("landseries_bridge_jobs", "Jobs that have not been settled", ("partition",), registry=registry)
+        for name in self._site.partitions:
+            jobs.labels(name).set_function(partial(self._jobs_of, name))
 
     def run(self) -> None:
         while not self._stop_asked.is_set():
             try:
                 with self._leases.holding(f"leases/bridge-{self._site.name}.json", lambda: None) as ours:
                     self._log.info("looking after the jobs", site=self._site.name)
-                    records = Records(self._store, self._site.name)
-                    settling = Settling(self._store, self._broker, records, partial(Looker, self._store, self._scratch))
-                    dispatcher = Dispatcher(
-                        self._store, self._site, records, settling, self._scheduler, self._stop_asked.is_set
-                    )
+                    dispatcher = self._dispatcher()
                     while ours() and not self._stop_asked.is_set():
                         self._look(dispatcher)
                         self._stop_asked.wait(self._site.poll_s)
@@ -150,6 +158,15 @@ class Jobs(threading.Thread):
         """Why the process should be restarted; None while it lives."""
         silent = time.monotonic() - self._moved
         return f"the jobs have not been looked at for {silent:.0f} s" if silent > _LONGEST_LOOK_S else None
+
+    def _dispatcher(self) -> Dispatcher:
+        """One that begins with what is in the store now: another bridge may have changed it."""
+        self._records = records = Records(self._store, self._site.name)
+        settling = Settling(self._store, self._broker, records, partial(Looker, self._store, self._scratch))
+        return Dispatcher(self._store, self._site, records, settling, self._scheduler, self._stop_asked.is_set)
+
+    def _jobs_of(self, partition: str) -> int:
+        return sum(job.partition == partition for job in list(self._records.jobs.values()))
 
     def _look(self, dispatcher: Dispatcher) -> None:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,7 +61,12 @@ class Stage:
         return MinioStore(self.bucket)
 
     def bridge(self, site: Path) -> subprocess.Popen[bytes]:
-        return self.workers.command("bridge", "--site", site, "--lease-s", 2, "--log-json")
+        # Containers may run as another user than this one, which then writes into the jobs' folders.
+        before = os.umask(0)
+        try:
+            return self.workers.command("bridge", "--site", site, "--lease-s", 2, "--log-json")
+        finally:
+            os.umask(before)
 
     def submit(self, config: Path) -> None:
         landseries(self.workers.variables, "submit", config)
@@ -121,16 +128,29 @@ def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Pat
         assert all(stage.workers.end(process) == 0 for process in stage.workers.processes), stage.workers.log()
 
 
+def called_in_sif() -> str:
+    """How a job's script calls landseries in the SIF of its service; the test is skipped where there are none."""
+    folder = Path(os.environ.get("LANDSERIES_TEST_SIFS", "/nowhere"))
+    if not all((folder / f"{name}.sif").exists() for name in ("trainer", "mapper")):
+        pytest.skip("LANDSERIES_TEST_SIFS names no folder with trainer.sif and mapper.sif: `make sif` builds them")
+    program = os.environ.get("APPTAINER", "apptainer")
+    if shutil.which(program) is None:
+        pytest.skip(f"there is no {program} to run SIFs with")
+    return f'{shutil.which(program)} exec --nv "{folder.resolve()}/$service.sif" landseries'
+
+
+@pytest.mark.parametrize("how", ["python", "apptainer"])
 def test_training_and_mapping_by_jobs_while_much_goes_wrong(
-    stage: Stage, reference: tuple[Path, dict[str, bytes]]
+    stage: Stage, reference: tuple[Path, dict[str, bytes]], how: str
 ) -> None:
     """The bridge is killed twice, a job fails at first, one is cancelled, and every message comes several times."""
     config, wanted = reference
     booster, gres = gpu_partition()
+    called = f"{sys.executable} -m landseries" if how == "python" else called_in_sif()
     flaky = stage.folder / "flaky.sh"
     flaky.write_text(
         'service=$1; shift\nif [ "$service" = trainer ] && mkdir "$(dirname "$0")/tried" 2>/dev/null; then\n'
-        f'  echo "fails at first"; exit 3\nfi\nexec {sys.executable} -m landseries "$@"\n'
+        f'  echo "fails at first"; exit 3\nfi\nexec {called} "$@"\n'
     )
     common = {"time": "00:20:00", "command": ["bash", str(flaky), "{service}"], "pack_wait_s": 1, "cpus": 1}
     section = common | {"partition": booster, "units_per_job": 4, "attempts": 5} | ({"gres": gres} if gres else {})
