@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,8 +88,6 @@ class _Shift:
         self._lock = threading.Lock()
         self._report = Report()
         self._threads_each = max(1, threads // processes)
-        for left in (folder / SCRATCH).glob("tmp*"):  # of a job that was ended; its checkpoints stay
-            shutil.rmtree(left, ignore_errors=True)
         decoded = [decode(message) for message in units.messages]
         self._run = OpenRun(store := LocalStore(folder / STORE), _the_plan(store, {run_id for run_id, _ in decoded}))
         services = sorted({STAGES[unit.stage].service for _, unit in decoded})

@@ -97,12 +97,10 @@ class Dispatcher:
             raise Stopped("told to stop")
         try:
             self._advance(job, state)
-        except Stopped:
-            raise
         except NoRun:
             self._forget(job)
-        except (StoreUnavailable, BrokerUnavailable) as error:
-            raise error  # the others would meet the same
+        except (Stopped, StoreUnavailable, BrokerUnavailable):
+            raise  # the others would meet the same
         except (LandseriesError, OSError) as error:
             self.trouble = f"{job.label}: {error}"
             self._log.error("the job waits", job=job.label, reason=str(error))
@@ -183,6 +181,8 @@ class Dispatcher:
         listed = UnitList(messages=tuple(waiting.record.message for waiting in units))
         folder.units(job).write_text(listed.model_dump_json(), encoding="utf-8")
         folder.exit_file(job).unlink(missing_ok=True)
+        for left in folder.scratch.glob("tmp*"):  # of the last attempt, which may have been killed
+            shutil.rmtree(left, ignore_errors=True)
         folder.script(job).write_text(self._scripts.text(job, section, folder), encoding="utf-8")
 
     def _has_ended(self, job: Job, state: JobState | None) -> bool:
@@ -234,7 +234,7 @@ class Dispatcher:
             reason = f"{job.attempt} jobs at {self._site.name} did not answer it; {job.label} ({job.scheduler_id}) "
             self._settling.put_aside(waiting, f"{reason}ended as {word}, and said last: {said}")
         shutil.rmtree(folder.store, ignore_errors=True)  # scripts and logs stay for those who look into it
-        shutil.rmtree(folder.checkpoints.parent, ignore_errors=True)
+        shutil.rmtree(folder.scratch, ignore_errors=True)
         self._records.drop_job(job)
 
     def _forget(self, job: Job) -> None:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
 
 from landseries.errors import ConfigError
 from landseries.jobs import Job
+from landseries.offline import SCRATCH, STORE
 from landseries.pipeline import STAGES
 from landseries_bridge.site import Partition
 
@@ -30,12 +31,17 @@ class JobFolder:
     @property
     def store(self) -> Path:
         """The local store that the units work on."""
-        return self.path / "store"
+        return self.path / STORE
+
+    @property
+    def scratch(self) -> Path:
+        """Unfinished files, and the checkpoints."""
+        return self.path / SCRATCH
 
     @property
     def checkpoints(self) -> Path:
         """What long units left for the next attempt."""
-        return self.path / "scratch" / "checkpoints"
+        return self.scratch / "checkpoints"
 
     def script(self, job: Job) -> Path:
         """The script of the job's attempt."""

@@ -30,6 +30,7 @@ class Partition(Settings):
     account: Annotated[_Word | None, Field(description="Account (budget) that pays")] = None
     time: Annotated[str, Field(pattern=_TIME, description="Time limit of a job, such as 06:00:00 or 1-00:00:00")]
     nodes: Annotated[int, Field(ge=1, description="Nodes of a job")] = 1
+    tasks_per_node: Annotated[int, Field(ge=1, description="Tasks per node; of several, `command` must call srun")] = 1
     cpus: Annotated[int | None, Field(ge=1, description="Cores of a job's task; also the threads of its units")] = None
     gres: Annotated[_Word | None, Field(description="Further resources, such as gpu:4")] = None
     memory: Annotated[_Word | None, Field(description="Memory per node, such as 90G")] = None
@@ -77,6 +78,12 @@ class Partition(Settings):
             if _SECRET.search(name):
                 raise ValueError(f"{name} looks like a secret, and a job's script is no place for one; jobs need none")
         return environment
+
+    @model_validator(mode="after")
+    def _starts_all_tasks(self) -> Partition:
+        if self.nodes * self.tasks_per_node > 1 and "srun" not in self.command:
+            raise ValueError("several nodes or tasks: `command` must call srun, or all but the first of them idle")
+        return self
 
     @field_validator("command")
     @classmethod

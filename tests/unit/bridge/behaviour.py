@@ -27,7 +27,7 @@ from landseries.pipeline import Unit
 from landseries.plan import freeze_plan
 from landseries.stores.base import Store
 from landseries.stores.local import LocalStore
-from landseries_bridge.dispatch import Dispatcher
+from landseries_bridge.dispatch import Dispatcher, Stopped
 from landseries_bridge.intake import Intake, Looker
 from landseries_bridge.records import Records
 from landseries_bridge.scheduler import JobState, Scheduler, SchedulerError
@@ -120,12 +120,12 @@ class Bench:
         )
         self.start_anew()
 
-    def start_anew(self, scheduler: Scheduler | None = None) -> None:
-        """Another bridge goes on from what is in the store."""
+    def start_anew(self, scheduler: Scheduler | None = None, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Another bridge goes on from what is in the store; `stopping` tells it when to leave off."""
         records = Records(self.store, self.site.name)
         settling = Settling(self.store, self.sent, records, partial(Looker, self.store, self.folder / "scratch"))
         used = scheduler or self.system.scheduler
-        self.dispatcher = Dispatcher(self.store, self.site, records, settling, used, lambda: False)
+        self.dispatcher = Dispatcher(self.store, self.site, records, settling, used, stopping)
         self.records = records
 
     def labels_due(self) -> list[Unit]:
@@ -138,8 +138,8 @@ class Bench:
         intake = Intake(self.store, self.folder / "scratch", self.site.name)
         return [intake.process(encode(self.plan.run_id, unit)).outcome for unit in units]
 
-    def look_until(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _TIMEOUT_S
+    def look_until(self, what: str, condition: Callable[[], bool], timeout_s: float = _TIMEOUT_S) -> None:
+        deadline = time.monotonic() + timeout_s
         while True:
             self.dispatcher.look()
             if condition():
@@ -215,6 +215,23 @@ class DispatchBehaviour:
         assert len(forgetful.submitted) == 1
         assert bench.done_by_jobs() == sorted(unit.name for unit in units)
 
+    def test_a_bridge_that_is_stopped_while_it_copies_leaves_the_rest_to_the_next(
+        self, tmp_path: Path, system: System
+    ) -> None:
+        bench = Bench(tmp_path, system)
+        units = bench.labels_due()
+        bench.take(*units)
+        answers = iter([False] * 8)
+        bench.start_anew(stopping=lambda: next(answers, True))
+        with pytest.raises(Stopped):
+            bench.dispatcher.look()
+        (folder,) = bench.job_folders()
+        assert any((folder / "store" / "artifacts").rglob("*.*"))
+        assert not list(folder.glob("attempt-*"))
+        bench.start_anew()
+        bench.finish()
+        assert bench.done_by_jobs() == sorted(unit.name for unit in units)
+
     def test_what_failed_at_first_is_submitted_again_without_what_is_done(self, tmp_path: Path, system: System) -> None:
         bench = Bench(tmp_path, system)
         units = bench.labels_due()
@@ -257,6 +274,10 @@ class DispatchBehaviour:
         (job,) = bench.records.jobs.values()
         assert job.scheduler_id is not None
         system.scheduler.cancel(job.scheduler_id)
+        (folder,) = bench.job_folders()
+        (folder / "scratch" / "tmp-left").mkdir()
+        bench.look_until("the second attempt", lambda: (folder / "attempt-2.sh").exists())
+        assert not (folder / "scratch" / "tmp-left").exists()
         bench.finish()
         steps = sorted(int(step.removeprefix("step:")) for step in steps_done(bench.journal, FOREST.name).elements())
         assert set(steps) == set(range(12))

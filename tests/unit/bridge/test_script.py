@@ -34,7 +34,7 @@ def test_everything_of_the_section_is_in_it(tmp_path: Path) -> None:
         modules=["Stages/2025", "CUDA"],
         environment={"NAME": "it's; rm -rf $HOME"},
         master_suffix="i",
-        command=["apptainer", "exec", "--nv", "/p/{service}.sif", "landseries"],
+        command=["srun", "apptainer", "exec", "--nv", "/p/{service}.sif", "landseries"],
         processes=4,
     )
     folder = JobFolder(tmp_path / "ls-map-0")
@@ -59,8 +59,14 @@ def test_everything_of_the_section_is_in_it(tmp_path: Path) -> None:
     assert "module load Stages/2025 CUDA" in lines
     assert """export NAME='it'"'"'s; rm -rf $HOME'""" in lines
     assert 'MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)i' in lines
-    command = f"apptainer exec --nv /p/mapper.sif landseries offline {folder.path} --units {folder.path}/attempt-2.json"
+    command = (
+        f"srun apptainer exec --nv /p/mapper.sif landseries offline {folder.path} --units {folder.path}/attempt-2.json"
+    )
     assert f"{command} --processes 4 --threads 48 &" in lines
+
+
+def test_a_task_on_its_own_is_told_of_no_group(tmp_path: Path) -> None:
+    assert "MASTER_ADDR" not in Scripts(None).text(JOB, section(), JobFolder(tmp_path))
 
 
 def test_the_example_of_the_documentation_is_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:

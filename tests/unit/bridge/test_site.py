@@ -66,6 +66,10 @@ def test_services_that_need_the_world_outside_stay_outside() -> None:
         ({"partitions": {"b": BOOSTER | {"command": ["{tile}"]}}}, r"\{service\} is the only field"),
         ({"partitions": {"b": BOOSTER | {"environment": {"MY_PASSWORD": "x"}}}}, r"MY_PASSWORD looks like a secret"),
         ({"partitions": {"b": BOOSTER | {"environment": {"A B": "x"}}}}, r"'A B' is no name"),
+        (
+            {"partitions": {"b": BOOSTER | {"nodes": 2}}},
+            r"partitions.b: several nodes or tasks: `command` must",
+        ),
         ({"partitions": {}}, r"partitions"),
         ({"preset": "juwels-boster"}, r"preset: there is no 'juwels-boster'; known are juwels-booster"),
         ({"preset": "juwels-booster", "partitions": ["x"]}, r"partitions: .*dictionary"),

@@ -46,14 +46,12 @@ def test_what_could_not_be_done_is_told_with_the_reason(
 ) -> None:
     monkeypatch.setitem(OUTPUTS, "cluster", (output,))
     run, units = prepared(tmp_path)
-    (tmp_path / "scratch" / "tmp-left").mkdir(parents=True)
     said: list[str] = []
     report = work(tmp_path, units, processes=3, threads=4, say=said.append)
     assert report.answered == 0
     assert list(report.failures) == ["classes all"]
     assert reason in report.failures["classes all"]
     assert not run.markers.answered(Unit("classes", ("all",)))
-    assert not (tmp_path / "scratch" / "tmp-left").exists()
 
 
 def test_a_refusal_is_an_answer_and_units_with_an_answer_are_left_alone(tmp_path: Path) -> None:
