@@ -13,7 +13,7 @@ import shapely
 from affine import Affine
 from pyproj import Transformer
 from support.dhus_server import Hub
-from support.harness import Bench
+from support.harness import Bench, decided
 from support.tiny_archive import TOP_M, TinyProduct
 
 from landseries.artifacts.documents import digest_of_file, read_json
@@ -27,6 +27,7 @@ from landseries_fetcher.describing import describe
 from landseries_fetcher.handlers import fetch, fetch_outside, search, search_outside
 
 SEARCH = Unit("search", ("32TQS", "2018"))
+HARMONY = Unit("harmony", ("32TQS",))
 BOX_M = (700_161.0, TOP_M - 639.0, 700_639.0, TOP_M - 1.0)
 
 
@@ -84,11 +85,12 @@ def test_search_and_fetch_through_the_stages(hub_of: Callable[..., Hub], tmp_pat
     for bench in (folder, remote):
         searched = bench.run(search, SEARCH)
         chosen.append(read_json(searched["chosen.json"]))
-        fetched = bench.run(fetch, unit, {SEARCH: searched})
+        given = {SEARCH: searched, HARMONY: decided(tmp_path, product.acquisition)}
+        fetched = bench.run(fetch, unit, given)
         assert len(fetched) == 4
         digests.append({name: digest_of_file(path) for name, path in fetched.items()})
     assert chosen[0] == chosen[1]
     assert digests[0] == digests[1]
     now = {product.name: f"md5:{hub.only().md5}"}
     assert search_outside(remote.context(SEARCH)) == now
-    assert fetch_outside(remote.context(unit, {SEARCH: searched})) == now
+    assert fetch_outside(remote.context(unit, given)) == now

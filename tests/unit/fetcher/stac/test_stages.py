@@ -12,7 +12,7 @@ import rasterio
 import shapely
 from affine import Affine
 from pyproj import Transformer
-from support.harness import Bench
+from support.harness import Bench, decided
 from support.stac_server import StacServer
 from support.tiny_archive import TOP_M, TinyProduct, scene_of
 
@@ -26,6 +26,7 @@ from landseries_fetcher.describing import describe
 from landseries_fetcher.handlers import fetch, fetch_outside, search, search_outside
 
 SEARCH = Unit("search", ("32TQS", "2018"))
+HARMONY = Unit("harmony", ("32TQS",))
 BOX_M = (700_161.0, TOP_M - 639.0, 700_639.0, TOP_M - 1.0)
 
 
@@ -75,7 +76,8 @@ def test_search_and_fetch_through_the_stages(
         searched = bench.run(search, SEARCH)
         chosen.append(read_json(searched["chosen.json"]))
         verdicts.append(read_json(searched["search.json"])["tiles"])
-        fetched = bench.run(fetch, unit, {SEARCH: searched})
+        given = {SEARCH: searched, HARMONY: decided(tmp_path, product.acquisition)}
+        fetched = bench.run(fetch, unit, given)
         assert len(fetched) == 4
         digests.append({name: digest_of_file(path) for name, path in fetched.items()})
     assert chosen[0] == chosen[1]
@@ -84,4 +86,4 @@ def test_search_and_fetch_through_the_stages(
     outside = search_outside(remote.context(SEARCH))
     assert outside == search_outside(remote.context(SEARCH))
     assert set(outside) == {product.name, TinyProduct().name, "offsets"}
-    assert fetch_outside(remote.context(unit, {SEARCH: searched})).keys() == {product.name, "offsets"}
+    assert fetch_outside(remote.context(unit, given)).keys() == {product.name, "offsets"}
