@@ -290,10 +290,12 @@ def _bears_out(state: int, rises: FloatArray, dark: FloatArray, known: float) ->
     """Whether a state fits the levels; `rises` (acquisition, band) above right ones. Haze and missed cloud fit none."""
     if state == -1 and np.mean(dark < _DARKEST) >= _MOST:
         return True
+    shows_known = abs(known - STEP * state) <= _KNOWN_DARK_MAX
+    if state == 0 and shows_known:
+        return True  # however much snow lies on the rest
     if not len(rises):
-        # None is right: only ground that is known to be dark can say so, in all that are alike.
-        shows_dark = bool(np.mean((dark >= _DARKEST) & (dark <= _DARK)) >= _MOST)
-        return abs(known - STEP * state) <= _KNOWN_DARK_MAX or (state == 0 and shows_dark)
+        # No other is right: only dark ground can say so.
+        return shows_known or (state == 0 and bool(np.mean((dark >= _DARKEST) & (dark <= _DARK)) >= _MOST))
     rise = np.median(rises, axis=0)
     if state == 0:
         return bool(abs(np.median(rise)) <= _LEVEL_MAX)

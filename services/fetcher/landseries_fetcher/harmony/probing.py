@@ -21,13 +21,14 @@ from landseries.grid import Tile
 from landseries.settings.fetcher import FetchSettings
 from landseries_fetcher.harmony.dark_targets import DarkTargets, excess, find_dark_targets
 from landseries_fetcher.harmony.levels import LEVEL_BANDS
+from landseries_fetcher.reading import Chunk, bounding
 from landseries_fetcher.sources.base import Acquisition, Image, ImagerySource
 
 #: Bands whose edges are compared.
 EDGE_BANDS: Final = ("B04", "B08")
 #: Places at which levels are compared, about so many over all probe tiles.
 _SAMPLES: Final = 3_000
-#: A probe tile is seen at least this often, of how often the tile is that is seen most.
+#: A probe tile is seen at least this often, of how often the tile is that is seen most; where there are enough.
 _SEEN_MIN: Final = 0.8
 #: Snow: normalised difference of B03 and B11, and reflectance in B03 (Hall, Riggs and Salomonson 1995, for MODIS).
 _SNOW_INDEX: Final = 0.4
@@ -59,7 +60,7 @@ class Probe:
     products: Mapping[str, Any]
 
     def edge_images(self) -> list[EdgeImage]:
-        """Per probe tile, (2, rows, columns) int16 of `EDGE_BANDS` and (rows, columns) clear views; read anew."""
+        """Per block of tiles, (2, rows, columns) int16 of `EDGE_BANDS` and (rows, columns) clear views; read anew."""
         with np.load(self.file, allow_pickle=False) as arrays:
             count = sum(name.startswith("clear_") for name in arrays.files)
             return [(arrays[f"edges_{number}"], arrays[f"clear_{number}"]) for number in range(count)]
@@ -75,12 +76,22 @@ def choose_probe_tiles(tiles: Sequence[Tile], seen: Mapping[str, float], at_most
     """
     ordered = sorted(tiles, key=lambda tile: (-seen.get(tile.id, 0.0), tile.id))
     least = _SEEN_MIN * seen.get(ordered[0].id, 0.0) if ordered else 0.0
-    fit = [tile for tile in ordered if seen.get(tile.id, 0.0) >= least]
+    fit = [tile for place, tile in enumerate(ordered) if place < at_most or seen.get(tile.id, 0.0) >= least]
     chosen = fit[:1]
     while fit and len(chosen) < min(at_most, len(fit)):
         # Of equally far ones the first is taken, which is the one seen most.
         chosen.append(max(fit, key=lambda tile: min(_distance_m(tile, other) for other in chosen)))
     return sorted(chosen, key=lambda tile: tile.id)
+
+
+def blocks(tiles: Sequence[Tile]) -> list[list[Tile]]:
+    """Tiles in groups of those that touch each other, so that edges are compared across their borders."""
+    found: list[list[Tile]] = []
+    for tile in tiles:
+        touching = [block for block in found if any(_touch(tile, other) for other in block)]
+        found = [block for block in found if block not in touching]
+        found.append([*(member for block in touching for member in block), tile])
+    return found
 
 
 class Prober:
@@ -100,6 +111,7 @@ class Prober:
         """
         self._source = source
         self._tiles = tiles
+        self._blocks = blocks(tiles)
         self._masking = masking
         self._folder = folder
         self._threads = threads
@@ -132,9 +144,14 @@ class Prober:
         samples, targets, clear, snow = [], [], 0, 0
         products: Mapping[str, Any] = {}
         images = self._source.images(acquisition, self._tiles, self._masking, self._threads)
-        for number, (_, image) in enumerate(sorted(images, key=lambda item: item[0].id)):
-            arrays[f"edges_{number}"] = image.features[[BANDS.index(band) for band in EDGE_BANDS]]
-            arrays[f"clear_{number}"] = image.clear
+        for number, block in enumerate(self._blocks):
+            shape = bounding(block).shape
+            arrays[f"edges_{number}"] = np.full((len(EDGE_BANDS), *shape), NODATA, dtype=np.int16)
+            arrays[f"clear_{number}"] = np.zeros(shape, dtype=bool)
+        for tile, image in sorted(images, key=lambda item: item[0].id):
+            number, rows, columns = self._place(tile)
+            arrays[f"edges_{number}"][:, rows, columns] = image.features[[BANDS.index(band) for band in EDGE_BANDS]]
+            arrays[f"clear_{number}"][rows, columns] = image.clear
             samples.append(self._sample(image))
             targets.append(find_dark_targets(image.features, image.clear))
             clear += int(image.clear.sum())
@@ -155,6 +172,11 @@ class Prober:
             np.savez(stream, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
         unfinished.replace(file)
 
+    def _place(self, tile: Tile) -> tuple[int, slice, slice]:
+        """A tile's block, and where it lies in it."""
+        number = next(number for number, block in enumerate(self._blocks) if tile in block)
+        return number, *Chunk(tuple(self._blocks[number]), bounding(self._blocks[number])).slices(tile)
+
     def _sample(self, image: Image) -> npt.NDArray[np.int16]:
         places = slice(self._step // 2, None, self._step)
         levels = image.features[[BANDS.index(band) for band in LEVEL_BANDS], places, places].copy()
@@ -172,6 +194,11 @@ def _snow_pixels(image: Image) -> int:
     total = green + shortwave
     index = np.divide(green - shortwave, total, out=np.zeros_like(total), where=total > 0)
     return int(((index > _SNOW_INDEX) & (green > _SNOW_GREEN * REFLECTANCE_SCALE)).sum())
+
+
+def _touch(one: Tile, other: Tile) -> bool:
+    (left, bottom, right, top), (west, south, east, north) = one.bounds, other.bounds
+    return left <= east and west <= right and bottom <= north and south <= top
 
 
 def _distance_m(one: Tile, other: Tile) -> float:
