@@ -275,7 +275,11 @@ def _finding(number: int, states: IntArray, margin: float, pairs: Pairs, levels:
     rises = sign[right, None] * pairs.rise[its_pairs[right]]
     rise = np.median(rises, axis=0) if len(rises) else np.full(dark.shape[1], np.nan)
     state = int(states[number])
-    sure = margin >= _MARGIN and not np.isnan(dark[number]).any() and _bears_out(state, rises, dark[number], known)
+    sure = (
+        margin >= _MARGIN
+        and not np.isnan(dark[number]).any()
+        and _bears_out(state, rises, len(partners), dark[number], known)
+    )
     verdict = (LevelVerdict.DOUBLED, LevelVerdict.OK, LevelVerdict.MISSING)[state + 1]
     return LevelFinding(
         verdict if sure else LevelVerdict.UNKNOWN,
@@ -286,7 +290,7 @@ def _finding(number: int, states: IntArray, margin: float, pairs: Pairs, levels:
     )
 
 
-def _bears_out(state: int, rises: FloatArray, dark: FloatArray, known: float) -> bool:
+def _bears_out(state: int, rises: FloatArray, compared: int, dark: FloatArray, known: float) -> bool:
     """Whether a state fits the levels; `rises` (acquisition, band) above right ones. Haze and missed cloud fit none."""
     if state == -1 and np.mean(dark < _DARKEST) >= _MOST:
         return True
@@ -294,8 +298,9 @@ def _bears_out(state: int, rises: FloatArray, dark: FloatArray, known: float) ->
     if state == 0 and shows_known:
         return True  # however much snow lies on the rest
     if not len(rises):
-        # No other is right: only dark ground can say so.
-        return shows_known or (state == 0 and bool(np.mean((dark >= _DARKEST) & (dark <= _DARK)) >= _MOST))
+        # No other is right: only dark ground can say so, and against others that are all wrong only known dark ground.
+        shows_dark = bool(np.mean((dark >= _DARKEST) & (dark <= _DARK)) >= _MOST)
+        return shows_known or (state == 0 and compared == 0 and shows_dark)
     rise = np.median(rises, axis=0)
     if state == 0:
         return bool(abs(np.median(rise)) <= _LEVEL_MAX)
