@@ -275,11 +275,10 @@ def _finding(number: int, states: IntArray, margin: float, pairs: Pairs, levels:
     rises = sign[right, None] * pairs.rise[its_pairs[right]]
     rise = np.median(rises, axis=0) if len(rises) else np.full(dark.shape[1], np.nan)
     state = int(states[number])
-    sure = (
-        margin >= _MARGIN
-        and not np.isnan(dark[number]).any()
-        and _bears_out(state, rises, len(partners), dark[number], known)
-    )
+    # Above where those that are wrong would lie if they were right.
+    others = sign[~right, None] * pairs.rise[its_pairs[~right]] + STEP * states[partners[~right], None]
+    is_borne_out = _bears_out(state, rises, others, dark[number], known)
+    sure = margin >= _MARGIN and not np.isnan(dark[number]).any() and is_borne_out
     verdict = (LevelVerdict.DOUBLED, LevelVerdict.OK, LevelVerdict.MISSING)[state + 1]
     return LevelFinding(
         verdict if sure else LevelVerdict.UNKNOWN,
@@ -290,17 +289,26 @@ def _finding(number: int, states: IntArray, margin: float, pairs: Pairs, levels:
     )
 
 
-def _bears_out(state: int, rises: FloatArray, compared: int, dark: FloatArray, known: float) -> bool:
-    """Whether a state fits the levels; `rises` (acquisition, band) above right ones. Haze and missed cloud fit none."""
+def _bears_out(state: int, rises: FloatArray, others: FloatArray, dark: FloatArray, known: float) -> bool:
+    """Whether a state fits the levels; haze and missed cloud fit none.
+
+    Args:
+        state: steps too high.
+        rises: (acquisition, band) above right ones.
+        others: (acquisition, band) above wrong ones, if these are put right.
+        dark: (band,) dark levels.
+        known: of ground that is known to be dark.
+    """
     if state == -1 and np.mean(dark < _DARKEST) >= _MOST:
         return True
     shows_known = abs(known - STEP * state) <= _KNOWN_DARK_MAX
     if state == 0 and shows_known:
         return True  # however much snow lies on the rest
     if not len(rises):
-        # No other is right: only dark ground can say so, and against others that are all wrong only known dark ground.
+        # No other is right: only dark ground can say so, and the others must lie a step away in every band.
         shows_dark = bool(np.mean((dark >= _DARKEST) & (dark <= _DARK)) >= _MOST)
-        return shows_known or (state == 0 and compared == 0 and shows_dark)
+        fits = not len(others) or bool(np.abs(np.median(others, axis=0)).max() <= _STEP_SPREAD)
+        return shows_known or (state == 0 and shows_dark and fits)
     rise = np.median(rises, axis=0)
     if state == 0:
         return bool(abs(np.median(rise)) <= _LEVEL_MAX)
