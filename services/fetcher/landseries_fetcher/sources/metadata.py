@@ -133,6 +133,7 @@ def read_metadata(folder: Path, name: ProductName) -> ProductMetadata:
     """
     product = parse_xml(_only(folder, [folder / spelling for spelling in PRODUCT_METADATA], PRODUCT_METADATA[0]))
     tile = parse_xml(_only(folder, sorted(folder.glob("GRANULE/*/MTD_TL.xml")), "GRANULE/*/MTD_TL.xml"))
+    datastrips = sorted(folder.glob("DATASTRIP/*/MTD_DS.xml"))
     baseline = parse_baseline(product, name)
     offsets, origin = parse_offsets(product, baseline)
     return ProductMetadata(
@@ -144,23 +145,20 @@ def read_metadata(folder: Path, name: ProductName) -> ProductMetadata:
         datastrip_start=_datastrip_start(product, tile),
         nodata_percent=parse_nodata_percent(product),
         geocoding=parse_geocoding(tile),
-        refined=read_refining(folder),
+        refined=read_refining(datastrips[0]) if len(datastrips) == 1 else None,
     )
 
 
-def read_refining(folder: Path) -> bool | None:
-    """Whether a product folder's datastrip was geometrically refined; None where its metadata is not there.
+def read_refining(path: Path) -> bool | None:
+    """Whether a datastrip was geometrically refined, from its MTD_DS.xml; None where that is not told.
 
     The datastrip's metadata holds the satellite's whole telemetry after what is looked for, so it is read no further.
 
     Raises:
         BadMetadata: it cannot be read.
     """
-    paths = sorted(folder.glob("DATASTRIP/*/MTD_DS.xml"))
-    if len(paths) != 1:
-        return None
     try:
-        with paths[0].open("rb") as stream:
+        with path.open("rb") as stream:
             for _, element in iterparse(stream, events=("start",), forbid_dtd=True):
                 if _local(element) == "Image_Refining":
                     return _REFINING.get(element.get("flag", ""))

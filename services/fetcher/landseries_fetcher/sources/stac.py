@@ -168,8 +168,8 @@ class StacArchive:
     def checksum(self, product: Listed) -> str:
         """Over the identities of the product's files, and what the catalogue says of their numbers."""
         source = self.source
-        names = (*source.assets.values(), source.product_metadata or "", source.granule_metadata or "")
-        return self._item(product).checksum(names)
+        documents = (source.product_metadata, source.granule_metadata, source.datastrip_metadata)
+        return self._item(product).checksum((*source.assets.values(), *(name or "" for name in documents)))
 
     def metadata(self, product: Listed) -> ProductMetadata:
         item = self._item(product)
