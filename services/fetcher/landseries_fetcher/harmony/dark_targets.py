@@ -2,9 +2,10 @@
 
 Chlorophyll absorbs red light, and water absorbs all light beyond 1.5 micrometres (Jensen, "Remote Sensing of the
 Environment", 2nd edition, chapters 11 and 12). Both are found by differences between bands of one acquisition, which no
-offset changes: a pixel that reflects far more near infrared than red is dense vegetation, and one that reflects some
-green light, and next to the same in all bands of the infrared, is water. How bright they are in the band in which they
-must be dark then tells whether an offset was left on or taken off twice, even where all acquisitions share the fault.
+offset changes: a pixel that reflects far more near infrared than red, and more shortwave infrared than green (as
+nothing with snow on it does), is dense vegetation; one that reflects some green light, and next to the same in all
+bands of the infrared, is water. How bright they are in the band in which they must be dark then tells whether an offset
+was left on or taken off twice, even where all acquisitions share the fault.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from landseries.bands import BANDS, REFLECTANCE_SCALE
 #: Near infrared above red, in reflectance, from which on ground is dense vegetation; and what that reflects of red.
 _VEGETATION_RISE: Final = 0.28
 _VEGETATION_RED: Final = 0.03
+#: Shortwave infrared above green, in reflectance, of vegetation without snow between its leaves.
+_VEGETATION_SHORTWAVE: Final = 0.05
 #: Of water, in reflectance: green above shortwave infrared, near infrared above it, the two shortwave bands apart, and
 #: what it reflects of the shortwave infrared.
 _WATER_GREEN: Final = (0.01, 0.15)
@@ -61,7 +64,9 @@ def find_dark_targets(features: npt.NDArray[np.int16], clear: npt.NDArray[np.boo
         & _between(seen["B03"] - seen["B11"], _WATER_GREEN)
         & _between(seen["B08"] - seen["B11"], _WATER_NEAR_INFRARED)
     )
-    return DarkTargets(seen["B04"][seen["B08"] - seen["B04"] >= _VEGETATION_RISE], seen["B11"][water])
+    is_green = seen["B08"] - seen["B04"] >= _VEGETATION_RISE
+    is_free_of_snow = seen["B11"] - seen["B03"] >= _VEGETATION_SHORTWAVE
+    return DarkTargets(seen["B04"][is_green & is_free_of_snow], seen["B11"][water])
 
 
 def excess(targets: Sequence[DarkTargets]) -> float:

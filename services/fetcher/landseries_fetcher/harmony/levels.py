@@ -52,8 +52,10 @@ _MARGIN: Final = 0.01
 # In reflectance, against acquisitions that are right.
 #: The median band of a right acquisition differs by no more.
 _LEVEL_MAX: Final = 0.03
-#: That of one with a wrong offset differs by at least this, and no band the other way.
+#: That of one with a wrong offset differs by at least this, and every band by some of it: snow, haze and harvests do
+#: not move all bands.
 _STEP_MIN: Final = 0.07
+_EACH_MIN: Final = 0.03
 #: Against fewer than this many, every band must differ by a step, give or take this.
 _FEW: Final = 3
 _STEP_SPREAD: Final = 0.05
@@ -299,6 +301,8 @@ def _bears_out(state: int, rises: FloatArray, others: FloatArray, dark: FloatArr
         dark: (band,) dark levels.
         known: of ground that is known to be dark.
     """
+    if abs(known - STEP * state) > STEP / 2:
+        return False  # ground that is known to be dark contradicts
     if state == -1 and np.mean(dark < _DARKEST) >= _MOST:
         return True
     shows_known = abs(known - STEP * state) <= _KNOWN_DARK_MAX
@@ -314,4 +318,4 @@ def _bears_out(state: int, rises: FloatArray, others: FloatArray, dark: FloatArr
         return bool(abs(np.median(rise)) <= _LEVEL_MAX)
     if len(rises) < _FEW:
         return bool(np.abs(rise - STEP * state).max() <= _STEP_SPREAD)
-    return bool(np.median(rise) * state >= _STEP_MIN and (rise * state).min() >= 0)
+    return bool(np.median(rise) * state >= _STEP_MIN and (rise * state).min() >= _EACH_MIN)

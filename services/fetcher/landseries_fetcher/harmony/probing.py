@@ -45,7 +45,8 @@ class Probe:
 
     Attributes:
         file: where its images lie, see `edge_images`.
-        sample: (band, pixel) int16 reflectance x 10,000 of `LEVEL_BANDS`, -32768 where the view is not clear.
+        sample: (band, pixel) int16 reflectance x 10,000 of `LEVEL_BANDS`, -32768 where the view is not clear,
+            or snow.
         known_dark: see `landseries_fetcher.harmony.dark_targets.excess`; NaN where there is no such ground.
         clear_share: share of the pixels that are clear views.
         snow_share: share of the clear views that are snow.
@@ -152,10 +153,11 @@ class Prober:
             number, rows, columns = self._place(tile)
             arrays[f"edges_{number}"][:, rows, columns] = image.features[[BANDS.index(band) for band in EDGE_BANDS]]
             arrays[f"clear_{number}"][rows, columns] = image.clear
-            samples.append(self._sample(image))
+            is_snow = _snow(image)
+            samples.append(self._sample(image, image.clear & ~is_snow))
             targets.append(find_dark_targets(image.features, image.clear))
             clear += int(image.clear.sum())
-            snow += _snow_pixels(image)
+            snow += int(is_snow.sum())
             products = json.loads(image.tags["PRODUCTS"])
         arrays["sample"] = np.concatenate(samples, axis=1)
         pixels = sum(tile.width * tile.height for tile in self._tiles)
@@ -177,10 +179,11 @@ class Prober:
         number = next(number for number, block in enumerate(self._blocks) if tile in block)
         return number, *Chunk(tuple(self._blocks[number]), bounding(self._blocks[number])).slices(tile)
 
-    def _sample(self, image: Image) -> npt.NDArray[np.int16]:
+    def _sample(self, image: Image, is_ground: BoolArray) -> npt.NDArray[np.int16]:
+        """Levels of the ground; snow, which comes and goes, has levels of its own."""
         places = slice(self._step // 2, None, self._step)
         levels = image.features[[BANDS.index(band) for band in LEVEL_BANDS], places, places].copy()
-        levels[:, ~image.clear[places, places]] = NODATA
+        levels[:, ~is_ground[places, places]] = NODATA
         return levels.reshape(len(LEVEL_BANDS), -1)
 
 
@@ -189,11 +192,12 @@ def _known(targets: Sequence[DarkTargets]) -> float | None:
     return None if np.isnan(level) else level
 
 
-def _snow_pixels(image: Image) -> int:
-    green, shortwave = (image.features[BANDS.index(band)][image.clear].astype(np.float32) for band in ("B03", "B11"))
+def _snow(image: Image) -> BoolArray:
+    """Clear views of snow, (rows, columns)."""
+    green, shortwave = (image.features[BANDS.index(band)].astype(np.float32) for band in ("B03", "B11"))
     total = green + shortwave
     index = np.divide(green - shortwave, total, out=np.zeros_like(total), where=total > 0)
-    return int(((index > _SNOW_INDEX) & (green > _SNOW_GREEN * REFLECTANCE_SCALE)).sum())
+    return np.asarray(image.clear & (index > _SNOW_INDEX) & (green > _SNOW_GREEN * REFLECTANCE_SCALE))
 
 
 def _touch(one: Tile, other: Tile) -> bool:

@@ -16,6 +16,8 @@ MEADOW = (280, 660, 330, 1000, 3300, 4200, 4400, 4550, 2150, 1100)
 LAKE = (340, 400, 260, 220, 170, 160, 140, 130, 100, 80)
 ROOF = (3800, 3900, 4000, 4000, 4050, 4050, 4100, 4100, 4150, 4150)
 SNOW = (9000, 8900, 8800, 8500, 8200, 8000, 7800, 7600, 900, 850)
+#: Trees with snow between them.
+WINTER_FOREST = (1200, 1300, 1250, 1700, 3900, 4300, 4500, 4600, 1500, 800)
 SOIL = (600, 850, 1150, 1450, 1650, 1850, 2050, 2250, 2950, 2500)
 
 
@@ -34,7 +36,7 @@ def test_an_offset_shows_in_full(added: int, kinds: tuple[tuple[int, ...], ...])
 
 
 def test_bright_ground_and_snow_tell_nothing() -> None:
-    features = ground(ROOF, SNOW, SOIL)
+    features = ground(ROOF, SNOW, SOIL, WINTER_FOREST)
     assert math.isnan(excess([find_dark_targets(features, np.ones(features.shape[1:], dtype=bool))]))
 
 

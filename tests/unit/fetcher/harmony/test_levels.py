@@ -159,6 +159,24 @@ def test_snow_is_no_offset() -> None:
     assert {finding.verdict for finding in findings[1:]} == {LevelVerdict.OK}
 
 
+def test_snow_between_trees_is_no_offset() -> None:
+    """Snow on part of each pixel raises all visible bands by a step, and the shortwave infrared by next to nothing."""
+    samples = ground(8, dark=True)
+    raised = np.array([740, 830, 960, 1080, 90, 140], dtype=np.int16)[:, None]
+    samples[0] += raised
+    for known in (float("nan"), 0.01, 0.064):
+        findings = judge_levels(samples, range(20, 180, 20), [known, *[float("nan")] * 7])
+        assert findings[0].verdict not in ACCUSED
+        assert {finding.verdict for finding in findings[1:]} == {LevelVerdict.OK}
+
+
+def test_known_dark_ground_contradicts_an_accusation() -> None:
+    samples = moved(ground(6, dark=True), [0], 1000)
+    known = [0.0] * 6
+    assert judge_levels(samples, range(100, 160, 10), known)[0].verdict not in ACCUSED
+    assert judge_levels(samples, range(100, 160, 10), [0.1, *known[1:]])[0].verdict == LevelVerdict.MISSING
+
+
 def test_too_few_pixels_tell_nothing() -> None:
     samples = ground(3, dark=True)
     samples[1, :, 60:] = NODATA

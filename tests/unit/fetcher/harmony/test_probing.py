@@ -86,6 +86,8 @@ def test_snow_is_bright_in_the_green_and_dark_in_the_shortwave_infrared(tmp_path
     # Columns 1000 and further are brighter than 0.1 in the green, and all have none of the shortwave infrared.
     probe = prober(Columns(), [tile(0, 0), tile(16, 0)], tmp_path).probe(ACQUISITION)
     assert probe.snow_share == pytest.approx(64 / (128 - 10))
+    half = probe.sample.shape[1] // 2
+    assert (probe.sample[:, half:] == NODATA).all(), "its levels are not those of the ground"
 
 
 def test_what_was_read_is_not_read_again_unless_something_changed(tmp_path: Path) -> None:
