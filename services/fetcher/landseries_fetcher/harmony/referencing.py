@@ -20,7 +20,7 @@ from landseries_fetcher.harmony.probing import EdgeImage
 from landseries_fetcher.harmony.shifts import Shift, ShiftMeasurement, agree, shift_votes
 
 #: Windows over all probe tiles together; more say nothing new.
-_WINDOWS: Final = 96
+_WINDOWS: Final = 64
 #: A reference shows no more snow than this share of its clear views, and is clear in at least this share of the pixels.
 _SNOW_MAX: Final = 0.05
 _CLEAR_MIN: Final = 0.5
