@@ -22,6 +22,8 @@ from support.tiny_archive import TOP_M
 
 #: The archive's only search.
 SEARCH: Final = Unit("search", ("32TQS", "2018"))
+#: And what compares its acquisitions.
+HARMONY: Final = Unit("harmony", ("32TQS",))
 #: West, south, east and north of the area of interest in UTM zone 32: within one tile.
 _BOX_M: Final = (700_161.0, TOP_M - 639.0, 700_639.0, TOP_M - 1.0)
 
