@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any
@@ -14,7 +14,7 @@ from landseries.config import Period
 from landseries.grid import Tile
 from landseries.settings.fetcher import FetchSettings, SearchSettings
 from landseries_fetcher.reading import Decoders
-from landseries_fetcher.selection import Candidate, choose
+from landseries_fetcher.selection import Candidate, choose, longest_gap_days
 from landseries_fetcher.sources.base import Acquisition, Catalogue, ImagerySource, LeftProduct, UnreadableProduct, View
 
 
@@ -108,10 +108,7 @@ def decide(
     shares = {a.id: looked.shares[a.id][tile.id] for a in looked.catalogue.acquisitions}
     refusals = {name: _refusal(share, settings, thresholds) for name, share in shares.items()}
     fit = [a for a in looked.catalogue.acquisitions if refusals[a.id] is None]
-    length = (period.end - period.start).days + 1.0
-    taken = choose(
-        [Candidate(_days(a.sensed, period), a.id, shares[a.id].clear) for a in fit], settings.per_year, length
-    )
+    taken = choose([_candidate(a, shares[a.id], period) for a in fit], settings.per_year, _length_days(period))
     verdicts = [_verdict_left(product) for product in looked.catalogue.left]
     for acquisition in looked.catalogue.acquisitions:
         reason = refusals[acquisition.id]
@@ -121,6 +118,24 @@ def decide(
             reason = f"not among the {settings.per_year} of {len(fit)} whose clear views spread best over the period"
         verdicts += _verdicts(acquisition, shares[acquisition.id], acquisition.id in taken, reason)
     return taken, sorted(verdicts, key=lambda verdict: (verdict["datetime"], verdict["product"]))
+
+
+def gap_days(looked: Looked, tile: Tile, period: Period, taken: Collection[str]) -> float:
+    """The longest time in days of a period in which no acquisition that a tile takes sees half of it clearly."""
+    candidates = [
+        _candidate(acquisition, looked.shares[acquisition.id][tile.id], period)
+        for acquisition in looked.catalogue.acquisitions
+        if acquisition.id in taken
+    ]
+    return round(longest_gap_days(candidates, _length_days(period)), 2)
+
+
+def _candidate(acquisition: Acquisition, share: Shares, period: Period) -> Candidate:
+    return Candidate(_days(acquisition.sensed, period), acquisition.id, share.clear)
+
+
+def _length_days(period: Period) -> float:
+    return (period.end - period.start).days + 1.0
 
 
 def _shares(view: View, inside: npt.NDArray[np.bool_]) -> Shares:

@@ -50,6 +50,12 @@ class Asset:
         return "JP2OpenJPEG" if is_jp2 else "GTiff"
 
     @property
+    def size_bytes(self) -> int | None:
+        """Length of the file (STAC file extension); None where it is not told."""
+        value = self.content.get("file:size")
+        return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+    @property
     def raster(self) -> Mapping[str, Any]:
         """What is said of its numbers: `scale` and `offset`, whichever version of the extension says it."""
         bands = self.content.get("raster:bands") or self.content.get("bands")
