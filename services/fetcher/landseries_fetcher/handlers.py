@@ -16,11 +16,13 @@ from landseries.grid import area_mask
 from landseries.service import Context
 from landseries.settings.fetcher import FetchSettings, SearchSettings
 from landseries_fetcher import existing_map
+from landseries_fetcher.reaching import reaching
 from landseries_fetcher.searching import decide, gap_days, look, summary
 from landseries_fetcher.sources import open_source
 from landseries_fetcher.sources.base import Acquisition, ImagerySource, LeftProduct, UnreadableProduct
 
 
+@reaching
 def search(context: Context) -> None:
     """Choose the acquisitions of a granule and a year, per tile.
 
@@ -63,6 +65,7 @@ def search(context: Context) -> None:
     write_json(context.output("search.json"), answer)
 
 
+@reaching
 def search_outside(context: Context) -> Mapping[str, str]:
     """Checksums of all products of the granule and the year, used or not, and what else decides how they are read."""
     source = _source(context)
@@ -95,6 +98,7 @@ def reference_outside(context: Context) -> Mapping[str, str]:
         raise Refused(str(error)) from error
 
 
+@reaching
 def fetch(context: Context) -> None:
     """Read an acquisition for the tiles that chose it: `<tile>.tif` with the features and, last, the clear mask.
 
@@ -126,6 +130,7 @@ def fetch(context: Context) -> None:
         raise Refused(str(error)) from error
 
 
+@reaching
 def fetch_outside(context: Context) -> Mapping[str, str]:
     """Checksums of the acquisition's products as they are now."""
     acquisition, _ = _document(context)
@@ -138,7 +143,7 @@ def _source(context: Context) -> ImagerySource:
     outside = context.outside
     try:
         return open_source(outside.source, outside.resolve)
-    except (ConfigError, SourceError) as error:
+    except SourceError as error:
         raise Refused(str(error)) from error
 
 
