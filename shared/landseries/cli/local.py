@@ -94,7 +94,7 @@ def run(
         err.print("interrupted; start the same command again to go on from here")
         raise typer.Exit(130) from None
     for letter in outcome.dead_letters:
-        err.print(f"[bold red]stalled[/] {_unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
+        err.print(f"[bold red]stalled[/] {unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
     if not outcome.complete:
         raise LandseriesError("the run is not complete; mend the causes above and start the same command again")
     results = workdir / plan.run_id
@@ -140,7 +140,7 @@ def warn_of_missing_years(loaded: LoadedConfig, source: SourceDescription) -> No
         warn(text)
 
 
-def _unit_name(message: object) -> str:
+def unit_name(message: object) -> str:
     from landseries.messages import BadMessage, Message, decode
 
     assert isinstance(message, Message)

@@ -156,7 +156,7 @@ def test_search_tells_all(bench: Bench) -> None:
     assert found["longest_gap_days"] == dict.fromkeys(bench.plan.tile, 301.58), "July shows half of no tile"
     for verdicts in found["tiles"].values():
         assert [set(verdict) for verdict in verdicts] == [
-            {"acquisition", "product", "datetime", "verdict", "reason", "cloud_percent", "nodata_percent"}
+            {"acquisition", "product", "datetime", "verdict", "kind", "reason", "cloud_percent", "nodata_percent"}
         ] * 2
 
 
