@@ -14,10 +14,10 @@ import yaml
 from affine import Affine
 from pyproj import Transformer
 
-from support.catalogues import C1, COLOURS
-from support.range_server import RangeServer
-from support.stac_server import StacServer, item_of, publish
-from support.tiny_archive import TOP_M, TinyProduct, write_product
+from .catalogues import C1, COLOURS
+from .range_server import RangeServer
+from .stac_server import StacServer, item_of, publish
+from .tiny_archive import TOP_M, TinyProduct, write_product
 
 #: Six tiles of 32 pixels lie in it.
 BOX_M = (700_161.0, TOP_M - 639.0, 700_639.0, TOP_M - 1.0)
@@ -40,7 +40,7 @@ def write_map(path: Path) -> None:
 
 
 def write_config(folder: Path, source: dict[str, Any], **fields: Any) -> Path:
-    """A configuration over the area, of 2018 alone, with a map beside it."""
+    """A configuration over the area, of 2018 where nothing else is said, with a map beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     write_map(folder / "map.tif")
     (folder / "area.geojson").write_text(shapely.to_geojson(area()), encoding="utf-8")
@@ -58,9 +58,9 @@ def write_config(folder: Path, source: dict[str, Any], **fields: Any) -> Path:
     return path
 
 
-def through_the_year(count: int, **fields: Any) -> list[TinyProduct]:
-    """Products evenly spread over 2018."""
-    days = [date(2018, 1, 3) + timedelta(days=round(place * 360 / count)) for place in range(count)]
+def through_the_year(count: int, year: int = 2018, **fields: Any) -> list[TinyProduct]:
+    """Products evenly spread over a year."""
+    days = [date(year, 1, 3) + timedelta(days=round(place * 360 / count)) for place in range(count)]
     return [
         TinyProduct(
             start=f"{d:%Y%m%d}T101021", discriminator=f"{d:%Y%m%d}T134512", datastrip=f"{d:%Y%m%d}T101017", **fields

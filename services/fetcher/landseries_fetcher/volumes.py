@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Final
-
-import numpy as np
 
 from landseries_fetcher.remote.windows import PixelWindow
 
@@ -22,18 +21,17 @@ def touched_share(windows: Sequence[PixelWindow], width: int, height: int, block
         height: rows of the image.
         block_px: side of a block; those at the right and lower edge are cut.
     """
-    if min(width, height) < 1:
-        return 0.0
-    touched = np.zeros((-(-height // block_px), -(-width // block_px)), dtype=bool)
+    touched: set[tuple[int, int]] = set()
     for window in windows:
         rows = _blocks(window.row, window.height, height, block_px)
         columns = _blocks(window.column, window.width, width, block_px)
-        touched[rows, columns] = True
-    heights = np.diff(np.minimum(np.arange(touched.shape[0] + 1) * block_px, height))
-    widths = np.diff(np.minimum(np.arange(touched.shape[1] + 1) * block_px, width))
-    return float((heights[:, np.newaxis] * widths)[touched].sum()) / (width * height)
+        touched.update(itertools.product(rows, columns))
+    pixels = sum(
+        min(block_px, height - row * block_px) * min(block_px, width - column * block_px) for row, column in touched
+    )
+    return pixels / (width * height) if pixels else 0.0
 
 
-def _blocks(first: int, length: int, size: int, block_px: int) -> slice:
+def _blocks(first: int, length: int, size: int, block_px: int) -> range:
     start, stop = max(first, 0), min(first + length, size)
-    return slice(0, 0) if stop <= start else slice(start // block_px, -(-stop // block_px))
+    return range(0) if stop <= start else range(start // block_px, -(-stop // block_px))
