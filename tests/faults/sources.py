@@ -230,8 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(
         f"{figures.faults.total()} faults over {figures.requests} requests of {WORKERS} workers in "
         f"{figures.seconds:.0f} s: {figures.units} units done, {figures.stalled} stalled; {figures.artifacts} "
-        f"artifacts, {len(figures.differing)} differ from the undisturbed run; at most {figures.at_once} of {CONNECTIONS} "
-        f"connections and {figures.in_a_minute} of {figures.quota} requests in a minute"
+        f"artifacts, {len(figures.differing)} differ from the undisturbed run; at most {figures.at_once} of "
+        f"{CONNECTIONS} connections and {figures.in_a_minute} of {figures.quota} requests in a minute"
     )
     print(", ".join(f"{kind}: {number}" for kind, number in sorted(figures.faults.items())))
     failures = figures.failures(given.faults)
