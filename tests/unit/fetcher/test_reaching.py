@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.catalogue_run import put_into_catalogue, through_the_year, write_config
+from support.archive_bench import SEARCH, archive_bench
+from support.catalogue_run import put_into_catalogue, through_the_year
 from support.dhus_server import dhus
 from support.harness import Bench
 from support.range_server import RangeServer, range_server
 from support.stac_server import StacServer, stac_server
 
 from landseries.artifacts.documents import digest_of_file
-from landseries.config import load_config
 from landseries.errors import ConfigError
 from landseries.gates import SourceAway
-from landseries.numerics import NumericsProfile
 from landseries.pipeline import Unit
-from landseries.plan import make_plan
-from landseries_fetcher.describing import describe
 from landseries_fetcher.handlers import fetch, search, search_outside
 from landseries_fetcher.remote import persistence
 
-SEARCH = Unit("search", ("32TQS", "2018"))
 (PRODUCT,) = through_the_year(1)
 FETCH = Unit("fetch", ("32TQS", "2018", PRODUCT.acquisition))
 
@@ -49,15 +44,12 @@ def store() -> Iterator[RangeServer]:
         yield server
 
 
-def _bench(folder: Path, source: dict[str, Any]) -> Bench:
-    loaded = load_config(write_config(folder, {"cache": str(folder / "cache"), **source}))
-    return Bench(make_plan(loaded, describe(loaded), NumericsProfile()), folder / "bench")
-
-
 @pytest.fixture
 def catalogue(tmp_path: Path, api: StacServer, store: RangeServer) -> Bench:
     put_into_catalogue(tmp_path / "products", [PRODUCT], api, store)
-    return _bench(tmp_path, {"kind": "earth-search", "url": api.url, "patience_s": 0.3})
+    return archive_bench(
+        tmp_path, "bench", {"kind": "earth-search", "url": api.url, "cache": "cache", "patience_s": 0.3}
+    )
 
 
 def _anew() -> None:
@@ -96,7 +88,8 @@ def test_a_server_that_is_not_there_at_all(tmp_path: Path) -> None:
     with range_server() as store:
         with stac_server() as api:
             put_into_catalogue(tmp_path / "products", [PRODUCT], api, store)
-            bench = _bench(tmp_path, {"kind": "earth-search", "url": api.url, "patience_s": 0.3})
+            source = {"kind": "earth-search", "url": api.url, "cache": "cache", "patience_s": 0.3}
+            bench = archive_bench(tmp_path, "bench", source)
         _anew()
         with pytest.raises(SourceAway, match="while the server was asked"):
             bench.run(search, SEARCH)
@@ -140,7 +133,7 @@ def test_files_that_are_refused(catalogue: Bench, store: RangeServer, status: in
 def test_a_hub_that_goes_away_and_comes_back_and_one_that_refuses(tmp_path: Path, archive: Callable[..., Path]) -> None:
     with dhus(archive(PRODUCT)) as hub:
         source = {"kind": "dhus", "api_url": hub.url, "patience_s": 0.3, "product_types": ["S2MSI2A"]}
-        bench = _bench(tmp_path, source)
+        bench = archive_bench(tmp_path, "bench", {**source, "cache": "cache"})
         hub.faults.share = 1.0
         with pytest.raises(SourceAway, match="HTTP 503"):
             bench.run(search, SEARCH)

@@ -159,7 +159,7 @@ def parse_xml(path: Path) -> Element:
         root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
     except OSError as error:
         raise BadMetadata(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # the last of an unknown encoding
         raise BadMetadata(f"{path.name} is no valid XML: {error or type(error).__name__}") from error
     return root
 
