@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rasterio.crs import CRS
 
-from landseries.calendar.page import palette
 from landseries.legend import Legend
+from landseries.palette import palette
 from landseries.plan import RunPlan
 from landseries_assessor import layout, views, views_run
 from landseries_assessor.layers import VIEWS_RAMP, Pictures

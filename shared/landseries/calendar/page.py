@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from statistics import median
 
 from landseries.calendar.charts import key, year_chart
 from landseries.calendar.reading import LOCAL_KINDS, GranuleYear, Look
 from landseries.calendar.tables import fetch_text, gaps_of, why_not
 from landseries.display import byte_text
+from landseries.palette import palette
 from landseries.plan import RunPlan
 
 
-def palette() -> str:
-    """The colours and typefaces of all pages, as a style sheet."""
-    return files("landseries").joinpath("palette.css").read_text(encoding="utf-8")
+def write_calendar(plan: RunPlan, calendar: Sequence[GranuleYear], folder: Path) -> Path:
+    """Write the page into a folder of results; returns its path."""
+    path = folder / "calendar.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(plan, calendar), encoding="utf-8")
+    return path
 
 
 def render(plan: RunPlan, calendar: Sequence[GranuleYear]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from landseries.artifacts.documents import read_json
 from landseries.config import Period
-from landseries.errors import ConfigError
+from landseries.errors import ArtifactError, ConfigError, StoreError
 from landseries.openrun import OpenRun
 from landseries.plan import RunPlan
 from landseries.stores.base import Store
@@ -26,6 +26,7 @@ KINDS: Final = {
     "unseen": "no clear view",
     "unusable": "unusable",
 }
+_LOST: Final = "what the search wrote is missing from the store, or damaged"
 #: Kinds of sources whose files are read where they lie.
 LOCAL_KINDS: Final = ("safe", "cube")
 
@@ -112,11 +113,7 @@ class GranuleYear:
 
 
 def read_calendar(store: Store, plan: RunPlan) -> list[GranuleYear]:
-    """What the searches of a run answered so far, by granule and year.
-
-    Raises:
-        Damaged: what a search wrote cannot be read; `landseries search` again writes it anew.
-    """
+    """What the searches of a run answered so far, by granule and year."""
     return list(_read(store, OpenRun(store, plan)))
 
 
@@ -142,8 +139,12 @@ def _read(store: Store, run: OpenRun) -> Iterator[GranuleYear]:
         if marker.status != "done":
             yield empty
             continue
-        with store.local(marker.outputs["search.json"].key) as path:
-            content = read_json(path)
+        try:
+            with store.local(marker.outputs["search.json"].key) as path:
+                content = read_json(path)
+        except (StoreError, ArtifactError, ValueError):
+            yield replace(empty, refused=_LOST)
+            continue
         yield replace(empty, looks=_looks(content), longest_gap_days=content["longest_gap_days"], refused="")
 
 

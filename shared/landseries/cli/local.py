@@ -75,6 +75,8 @@ def run(
     ] = None,
 ) -> None:
     """Do a whole run on this machine. Interrupted and started again, it goes on; nothing is done twice."""
+    from landseries.calendar.page import write_calendar
+    from landseries.calendar.reading import read_calendar
     from landseries.collect import collect
     from landseries.display import ProgressDisplay
     from landseries.embedded import EmbeddedRun
@@ -99,6 +101,7 @@ def run(
         raise LandseriesError("the run is not complete; mend the causes above and start the same command again")
     results = workdir / plan.run_id
     collect(embedded.store, plan, results)
+    write_calendar(plan, read_calendar(embedded.store, plan), results)
     table, line = headline(results)
     out.print(table)
     out.print(line, highlight=False, soft_wrap=True)

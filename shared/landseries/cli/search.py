@@ -38,7 +38,7 @@ def search(
     Per acquisition: the mean cloud and no-data share over the tiles, by how many tiles it is taken, and why not by the
     others. Only metadata and scene classifications are read. Settings may be changed and tried again under one name.
     """
-    from landseries.calendar.page import render
+    from landseries.calendar.page import write_calendar
     from landseries.calendar.reading import check_tile, read_calendar
     from landseries.display import ProgressDisplay
     from landseries.embedded import EmbeddedRun
@@ -61,9 +61,7 @@ def search(
         err.print(f"[bold red]stalled[/] {unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
     calendar = read_calendar(embedded.store, plan)
     _show(plan, calendar, only)
-    page = workdir / plan.run_id / "calendar.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(plan, calendar), encoding="utf-8")
+    page = write_calendar(plan, calendar, workdir / plan.run_id)
     say(f"calendar: {page.resolve()}")
     if not outcome.complete:
         raise LandseriesError("not every search is done; mend the causes above and start the same command again")

@@ -102,6 +102,11 @@ def test_searches_that_have_not_answered_are_not_there(tmp_path: Path, plan: Run
     assert read_calendar(LocalStore(tmp_path / "empty"), plan) == []
 
 
+def test_what_is_lost_is_told(store: LocalStore, plan: RunPlan) -> None:
+    store.delete("search.json")
+    assert "missing from the store" in read_calendar(store, plan)[0].refused
+
+
 def test_one_tile(store: LocalStore, plan: RunPlan) -> None:
     first, second = plan.tile
     done = read_calendar(store, plan)[0].of_tile(second)
