@@ -37,8 +37,8 @@ def product(month: int, **fields: Any) -> TinyProduct:
     return TinyProduct(start=f"{day}T101021", discriminator=f"{day}T134512", datastrip=f"{day}T101017", **fields)
 
 
-def bench_of(tmp_path: Path, archive: Archive, *products: TinyProduct) -> Bench:
-    return archive_bench(tmp_path, "bench", {"kind": "safe", "path": str(archive(*products))})
+def bench_of(tmp_path: Path, archive: Archive, *products: TinyProduct, name: str = "bench") -> Bench:
+    return archive_bench(tmp_path, name, {"kind": "safe", "path": str(archive(*products))})
 
 
 @dataclass
@@ -81,7 +81,7 @@ def test_what_a_fetch_is_told_is_its_own_alone(tmp_path: Path, archive: Archive)
     assert "NaN" not in compared["harmony.json"].read_text()
     assert table["reference"] == names[0], "what is refined"
     assert "cannot be measured" in table["acquisitions"][names[1]]["warnings"][-1]
-    more = bench_of(tmp_path, archive, product(9, baseline="0500", offset=-1000, level=3_000))
+    more = bench_of(tmp_path, archive, product(9, baseline="0500", offset=-1000, level=3_000), name="more")
     again = more.run(harmony, HARMONY, {SEARCH: more.run(search, SEARCH)})
     assert len(again) == 4
     for name in names:
