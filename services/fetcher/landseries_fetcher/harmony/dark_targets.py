@@ -69,20 +69,20 @@ def find_dark_targets(features: npt.NDArray[np.int16], clear: npt.NDArray[np.boo
     return DarkTargets(seen["B04"][is_green & is_free_of_snow], seen["B11"][water])
 
 
-def excess(targets: Sequence[DarkTargets]) -> float:
+def excess(targets: Sequence[DarkTargets], *, with_vegetation: bool = True) -> float:
     """How much brighter dark targets are than they should be.
 
     Args:
         targets: those of the parts of an acquisition.
+        with_vegetation: whether vegetation counts, or water alone.
 
     Returns:
         Reflectance: about 0 where offsets are right, 0.1 where one was left on, -0.1 where it was taken off twice; NaN
         where there is neither vegetation nor water enough. Of both the smaller, since haze and glint brighten.
     """
-    kinds = (
-        (np.concatenate([part.red for part in targets]), _VEGETATION_RED),
-        (np.concatenate([part.shortwave for part in targets]), _WATER_SHORTWAVE),
-    )
+    kinds = [(np.concatenate([part.shortwave for part in targets]), _WATER_SHORTWAVE)]
+    if with_vegetation:
+        kinds.append((np.concatenate([part.red for part in targets]), _VEGETATION_RED))
     found = [float(np.quantile(values, _QUANTILE)) - level for values, level in kinds if values.size >= _PIXELS_MIN]
     return round(min(found), 4) if found else float("nan")
 

@@ -44,8 +44,10 @@ _IMPOSSIBLE_WEIGHT: Final = 2.0
 #: Dark pixels reflect about this much at most, where there are any.
 _DARK: Final = 0.06
 _UNLIKELY_WEIGHT: Final = 0.3
-#: Ground that is known to be dark is this far off its usual level at most where offsets are right.
+#: Ground that is known to be dark is this far off its usual level at most where offsets are right; below it hardly at
+#: all, since nothing darkens it.
 _KNOWN_DARK_MAX: Final = 0.03
+_KNOWN_DARK_MIN: Final = -0.02
 #: An answer that another is as good as this is none.
 _MARGIN: Final = 0.01
 
@@ -305,7 +307,7 @@ def _bears_out(state: int, rises: FloatArray, others: FloatArray, dark: FloatArr
         return False  # ground that is known to be dark contradicts
     if state == -1 and np.mean(dark < _DARKEST) >= _MOST:
         return True
-    shows_known = abs(known - STEP * state) <= _KNOWN_DARK_MAX
+    shows_known = _KNOWN_DARK_MIN <= known - STEP * state <= _KNOWN_DARK_MAX
     if state == 0 and shows_known:
         return True  # however much snow lies on the rest
     if not len(rises):

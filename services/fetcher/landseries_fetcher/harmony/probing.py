@@ -33,6 +33,8 @@ _SEEN_MIN: Final = 0.8
 #: Snow: normalised difference of B03 and B11, and reflectance in B03 (Hall, Riggs and Salomonson 1995, for MODIS).
 _SNOW_INDEX: Final = 0.4
 _SNOW_GREEN: Final = 0.1
+#: With a larger share of snow, vegetation is not known to be dark.
+_SNOWY: Final = 0.2
 _UNFINISHED: Final = ".partial"
 
 BoolArray = npt.NDArray[np.bool_]
@@ -162,7 +164,8 @@ class Prober:
         arrays["sample"] = np.concatenate(samples, axis=1)
         pixels = sum(tile.width * tile.height for tile in self._tiles)
         facts = {
-            "known_dark": _known(targets),
+            # Snow between trees brightens them.
+            "known_dark": _known(targets, snow <= _SNOWY * clear),
             "clear_share": clear / pixels,
             "snow_share": snow / max(clear, 1),
             "products": products,
@@ -187,8 +190,8 @@ class Prober:
         return levels.reshape(len(LEVEL_BANDS), -1)
 
 
-def _known(targets: Sequence[DarkTargets]) -> float | None:
-    level = excess(targets)
+def _known(targets: Sequence[DarkTargets], with_vegetation: bool) -> float | None:
+    level = excess(targets, with_vegetation=with_vegetation)
     return None if np.isnan(level) else level
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from landseries_fetcher.harmony.probing import EdgeImage
 from landseries_fetcher.harmony.shifts import Shift, ShiftMeasurement, agree, shift_votes
 
-#: Windows over all probe tiles together; more say nothing new.
+#: Windows over all probe tiles together, about; more say nothing new.
 _WINDOWS: Final = 64
 #: A reference shows no more snow than this share of its clear views, and is clear in at least this share of the pixels.
 _SNOW_MAX: Final = 0.05

@@ -55,6 +55,7 @@ def test_parts_count_together_and_haze_is_not_believed() -> None:
     hazy = find_dark_targets(ground(MEADOW) + np.int16(600), clear)
     assert excess([hazy]) == pytest.approx(0.06, abs=0.01)
     assert excess([hazy, find_dark_targets(ground(LAKE), clear)]) == pytest.approx(0.0, abs=0.01)
+    assert math.isnan(excess([hazy], with_vegetation=False))
     few = find_dark_targets(ground(MEADOW, size_px=6), np.ones((6, 6), dtype=bool))
     assert math.isnan(excess([few]))
     assert excess([few, few]) == pytest.approx(0.0, abs=0.01)
