@@ -23,7 +23,7 @@ BENCH := bench
 UP := up
 WORKERS ?= 1
 
-.PHONY: help setup servers demo up down sif test test-bridge faults lint bench clean
+.PHONY: help setup servers demo up down sif test test-bridge faults fuzz lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
@@ -69,8 +69,12 @@ test-bridge: servers ## Prove the bridge to batch systems with the Slurm that is
 sif: ## Build the SIFs of trainer and mapper from their images (after `make images`), for clusters, with Apptainer
 	apptainer/build trainer mapper
 
-faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte
+faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte; and a source's answers
 	$(BIN)/python -m tests.faults.run --seeds 1 2 3 4 5
+	$(BIN)/python -m tests.faults.sources --faults 500
+
+fuzz: setup ## Damage archives, metadata, images and catalogue items for ten minutes
+	$(BIN)/python -m tests.fuzz --minutes 10
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

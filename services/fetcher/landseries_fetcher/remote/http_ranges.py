@@ -167,8 +167,11 @@ class HttpRanges(PersistentRanges):
         except (HTTPError, OSError) as error:
             raise Interrupted(_reason(error)) from error
         finally:
-            # Not released into the pool: that would first wait for the rest of a body that nobody wants.
-            if response.length_remaining:
+            if response.length_remaining == 0:
+                # An empty body must be read as well: else the connection sends another request and takes no answer.
+                response.drain_conn()
+            else:
+                # Not released into the pool: that would first wait for the rest of a body that nobody wants.
                 response.close()
             response.release_conn()
 
