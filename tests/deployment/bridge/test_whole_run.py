@@ -116,7 +116,8 @@ def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Pat
                 | ({"gres": gres} if gres else {}),
             },
         )
-        stage.bridge(site)
+        for _ in range(2):  # bridges of a site share its messages, and take turns at its jobs
+            stage.bridge(site)
         for service in sorted(set(SERVICES) - set(BRIDGED)):
             stage.workers.real(service, "--threads", 1, "--log-json")
         stage.submit(config)
@@ -125,6 +126,7 @@ def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Pat
         found = artifacts(stage.store)
         assert sorted(found) == sorted(wanted)
         assert [key for key in wanted if found[key] != wanted[key]] == []
+        assert stage.workers.log().count('"event": "looking after the jobs"') == 1
         assert all(stage.workers.end(process) == 0 for process in stage.workers.processes), stage.workers.log()
 
 
