@@ -180,7 +180,7 @@ def test_redelivered_and_early_messages_do_no_harm(store: LocalStore, toy: Toy, 
     assert [m.type for m in first] == ["fetch.v1"] * 4
     again = worker.process(harmony).due
     assert [m.message_id for m in again] == [m.message_id for m in first]
-    assert worker.process(searches[0]).due == first[:2]
+    assert [m.message_id for m in worker.process(searches[0]).due] == [m.message_id for m in first[:2]]
     assert toy.calls == ["search cube 2018", "search cube 2019", "harmony cube"]
 
 
