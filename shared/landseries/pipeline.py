@@ -103,7 +103,7 @@ def _search(**bind: Bind) -> Need:
 _S, _E, _T, _H, _C, _I = Bind.SAME, Bind.EVERY, Bind.TRAINING_YEAR, Bind.HOME, Bind.CHOSEN, Bind.INSIDE
 
 _ROWS: Final[tuple[Stage, ...]] = (
-    Stage("search", "fetcher", ("granule", "year"), (), "fetcher.search", ("periods", "masking", "area")),
+    Stage("search", "fetcher", ("granule", "year"), (), "fetcher.search", ("periods", "masking", "area"), version=2),
     Stage("reference", "fetcher", ("tile",), (), "fetcher.reference", ("legend", "area")),
     Stage(
         *("harmony", "fetcher", ("granule",)),

@@ -11,7 +11,8 @@ from landseries.grid import Tile
 from landseries.settings.catalogues import EarthSearchSource
 from landseries.settings.fetcher import FetchSettings
 from landseries_fetcher.sources.base import ImagerySource
-from support.tiny_archive import COLUMNS, LEFT_M, ROWS, TOP_M, TinyProduct
+
+from .tiny_archive import COLUMNS, LEFT_M, ROWS, TOP_M, TinyProduct
 
 #: Image or kind of metadata -> asset, as Earth Search names them.
 COLOURS = {

@@ -15,9 +15,10 @@ from typing import Any, Final
 import rasterio
 
 from landseries.bands import BANDS, GROUND_SAMPLING_DISTANCE_M
-from support.range_server import RangeServer
-from support.served import served
-from support.tiny_archive import LEFT_M, TOP_M, TinyProduct
+
+from .range_server import RangeServer
+from .served import served
+from .tiny_archive import LEFT_M, TOP_M, TinyProduct
 
 #: Every image of a product: (image, pixel size in metres).
 IMAGES: Final = (*GROUND_SAMPLING_DISTANCE_M.items(), ("SCL", 20))
@@ -40,6 +41,7 @@ class StacServer:
         searches: bodies of the searches.
         answers: status -> number.
         is_endless: each page has a next one, which holds the same.
+        enter, leave: called when a request begins, and when its answer is about to be sent.
     """
 
     items: list[Any] = field(default_factory=list)
@@ -51,6 +53,8 @@ class StacServer:
     answers: Counter[int] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
     is_endless: bool = False
+    enter: Callable[[], None] = lambda: None
+    leave: Callable[[], None] = lambda: None
     landing: bytes | None = None
     url: str = ""
 
@@ -119,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_refused(self) -> bool:
         self.server_state.times.append(time.monotonic())
+        self.server_state.enter()
         fault = self.server_state.fault(self.path)
         if fault is not None:
             self._send(fault[0], b"later", {"Retry-After": fault[1]})
@@ -130,6 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
+        self.server_state.leave()
         self.end_headers()
         self.wfile.write(content)
 

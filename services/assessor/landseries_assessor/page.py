@@ -12,6 +12,7 @@ from markupsafe import Markup
 from rasterio.crs import CRS
 
 from landseries.legend import Legend
+from landseries.palette import palette
 from landseries.plan import RunPlan
 from landseries_assessor import layout, views, views_harmony, views_run
 from landseries_assessor.layers import VIEWS_RAMP, Pictures
@@ -68,7 +69,7 @@ def render(plan: RunPlan, findings: Findings) -> str:
 
     template = environment.get_template("report.html.j2")
     return template.render(
-        styles=[source("style.css"), source("tables.css")],
+        styles=[Markup(palette()), source("style.css"), source("tables.css")],
         scripts=[source("viewer.js"), source("page.js")] if findings.pictures else [source("page.js")],
         run=_run_facts(plan, findings.counts["pixels"], area_ha),
         models=assessment["models"],

@@ -16,16 +16,18 @@ from landseries.grid import area_mask
 from landseries.service import Context
 from landseries.settings.fetcher import FetchSettings, SearchSettings
 from landseries_fetcher import existing_map, harmonising
-from landseries_fetcher.searching import decide, look, summary
+from landseries_fetcher.reaching import reaching
+from landseries_fetcher.searching import decide, gap_days, look, summary
 from landseries_fetcher.sources import open_source
 from landseries_fetcher.sources.base import Acquisition, ImagerySource, LeftProduct, UnreadableProduct
 
 
+@reaching
 def search(context: Context) -> None:
     """Choose the acquisitions of a granule and a year, per tile.
 
-    Writes `chosen.json`, `search.json` with a verdict on every product, and for each chosen acquisition one document
-    with its products and the tiles that chose it.
+    Writes `chosen.json`, `search.json` with a verdict on every product, each tile's longest gap and each acquisition's
+    bytes to fetch, and for each chosen acquisition one document with its products and the tiles that chose it.
 
     Raises:
         Refused: the source has no usable product of this granule and year.
@@ -45,17 +47,25 @@ def search(context: Context) -> None:
     for tile in tiles:
         chosen[tile.id], verdicts[tile.id] = decide(looked, tile, period, settings, source.is_selected_by_share)
     write_json(context.output("chosen.json"), chosen)
-    write_json(
-        context.output("search.json"),
-        {"granule": granule, "year": context.year, **summary(looked, list(tiles), verdicts)},
-    )
+    fetch_bytes: dict[str, int] = {}
     for acquisition in looked.catalogue.acquisitions:
-        takers = {tile.id: tile.geometry() for tile in tiles if acquisition.id in chosen[tile.id]}
+        takers = [tile for tile in tiles if acquisition.id in chosen[tile.id]]
         if takers:
-            document = {**acquisition.as_json(), "tiles": takers, "source": source.identity()}
+            places = {tile.id: tile.geometry() for tile in takers}
+            document = {**acquisition.as_json(), "tiles": places, "source": source.identity()}
             write_json(context.output(f"{acquisition.id}.json"), document)
+            fetch_bytes[acquisition.id] = source.bytes_to_fetch(acquisition, takers, masking)
+    answer = {
+        "granule": granule,
+        "year": context.year,
+        **summary(looked, list(tiles), verdicts),
+        "longest_gap_days": {tile.id: gap_days(looked, tile, period, chosen[tile.id]) for tile in tiles},
+        "fetch_bytes": fetch_bytes,
+    }
+    write_json(context.output("search.json"), answer)
 
 
+@reaching
 def search_outside(context: Context) -> Mapping[str, str]:
     """Checksums of all products of the granule and the year, used or not, and what else decides how they are read."""
     source = _source(context)
@@ -88,16 +98,19 @@ def reference_outside(context: Context) -> Mapping[str, str]:
         raise Refused(str(error)) from error
 
 
+@reaching
 def harmony(context: Context) -> None:
     """Compare a granule's acquisitions of all years; see `landseries_fetcher.harmonising.harmonise`."""
     harmonising.harmonise(context, _source(context))
 
 
+@reaching
 def harmony_outside(context: Context) -> Mapping[str, str]:
     """Checksums of all products that tiles chose."""
     return harmonising.outside(context, _source(context))
 
 
+@reaching
 def fetch(context: Context) -> None:
     """Read an acquisition for the tiles that chose it: `<tile>.tif` with the features and, last, the clear mask.
 
@@ -133,6 +146,7 @@ def fetch(context: Context) -> None:
         raise Refused(str(error)) from error
 
 
+@reaching
 def fetch_outside(context: Context) -> Mapping[str, str]:
     """Checksums of the acquisition's products as they are now."""
     acquisition, _ = _document(context)
@@ -145,7 +159,7 @@ def _source(context: Context) -> ImagerySource:
     outside = context.outside
     try:
         return open_source(outside.source, outside.resolve)
-    except (ConfigError, SourceError) as error:
+    except SourceError as error:
         raise Refused(str(error)) from error
 
 

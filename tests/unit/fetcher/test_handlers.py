@@ -156,9 +156,11 @@ def test_search_tells_all(bench: Bench) -> None:
     assert acquisition["platform"] == "S2A"
     assert acquisition["relative_orbit"] == 22
     assert acquisition["products"][0]["baseline"] == "05.00"
+    assert found["fetch_bytes"] == {_product(3).acquisition: 0, _product(7).acquisition: 0}, "a folder is local"
+    assert found["longest_gap_days"] == dict.fromkeys(bench.plan.tile, 301.58), "July shows half of no tile"
     for verdicts in found["tiles"].values():
         assert [set(verdict) for verdict in verdicts] == [
-            {"acquisition", "product", "datetime", "verdict", "reason", "cloud_percent", "nodata_percent"}
+            {"acquisition", "product", "datetime", "verdict", "kind", "reason", "cloud_percent", "nodata_percent"}
         ] * 2
 
 

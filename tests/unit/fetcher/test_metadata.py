@@ -13,7 +13,9 @@ from support.tiny_archive import TinyProduct, write_product
 from landseries.bands import BANDS
 from landseries_fetcher.sources.metadata import (
     BadMetadata,
+    Geocoding,
     ProductName,
+    checked,
     parse_geocoding,
     parse_name,
     parse_nodata_percent,
@@ -141,6 +143,8 @@ def test_both_spellings_of_the_metadata(tmp_path: Path) -> None:
     [
         (TinyProduct(baseline="9999"), "99.99"),
         (TinyProduct(quantification="0"), "BOA_QUANTIFICATION_VALUE"),
+        (TinyProduct(quantification="nan"), "BOA_QUANTIFICATION_VALUE"),
+        (TinyProduct(quantification="inf"), "BOA_QUANTIFICATION_VALUE"),
         (TinyProduct(datastrip=""), "DATASTRIP_ID"),
     ],
 )
@@ -162,9 +166,30 @@ def test_hostile_xml(tmp_path: Path) -> None:
     path.write_text('<!DOCTYPE r [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><r>&b;</r>', encoding="utf-8")
     with pytest.raises(BadMetadata, match="no valid XML"):
         parse_xml(path)
-    path.write_bytes(b"<r><unclosed></r>")
-    with pytest.raises(BadMetadata, match="no valid XML"):
-        parse_xml(path)
+    for content in (b"<r><unclosed></r>", b'<?xml version="1.0" encoding="UVF-8"?><r/>'):
+        path.write_bytes(content)
+        with pytest.raises(BadMetadata, match="no valid XML"):
+            parse_xml(path)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1e999", "0.5"])
+def test_offsets_that_are_no_numbers(number: str) -> None:
+    listed = "".join(f'<BOA_ADD_OFFSET band_id="{i}">{number}</BOA_ADD_OFFSET>' for i in range(13))
+    with pytest.raises(BadMetadata, match="no offset in digital numbers"):
+        parse_offsets(fromstring(f"<r>{listed}</r>"), (5, 0))
+
+
+def test_shares_and_grids_that_cannot_be() -> None:
+    name = "NODATA_PIXEL_PERCENTAGE"
+    for text, share in (("12.5", 12.5), ("nan", None), ("101", None), ("-1", None)):
+        assert parse_nodata_percent(fromstring(f"<r><{name}>{text}</{name}></r>")) == share
+    for grid in (
+        Geocoding("EPSG:32632", float("nan"), 0.0, {10: (5, 5), 20: (5, 5)}),
+        Geocoding("EPSG:32632", 0.0, 0.0, {10: (0, 5), 20: (5, 5)}),
+        Geocoding("EPSG:32632", 0.0, 0.0, {10: (5, 10**9), 20: (5, 5)}),
+    ):
+        with pytest.raises(BadMetadata, match="rows and columns, it says"):
+            checked(grid)
 
 
 def test_geocoding_with_two_corners() -> None:

@@ -191,6 +191,15 @@ class ImagerySource(Protocol):
             UnreadableProduct: its scene classification cannot be read.
         """
 
+    def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
+        """Roughly how many bytes come over the network when tiles of one granule are read; 0 where files are local.
+
+        What may be in a cache already is counted, so that the figure depends on the acquisition alone.
+
+        Raises:
+            SourceError: the source stayed away.
+        """
+
     def images(
         self,
         acquisition: Acquisition,

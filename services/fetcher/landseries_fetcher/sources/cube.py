@@ -118,6 +118,10 @@ class Cube:
         for tile, image in self.images(acquisition, tiles, masking, 1):
             yield tile, View((image.features != NODATA).any(axis=0), image.clear)
 
+    def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
+        """Nothing: the cube is read where it lies."""
+        return 0
+
     def images(
         self,
         acquisition: Acquisition,
