@@ -17,6 +17,8 @@ from .harness import Bench
 
 #: The archive's only search.
 SEARCH: Final = Unit("search", ("32TQS", "2018"))
+#: And what compares its acquisitions.
+HARMONY: Final = Unit("harmony", ("32TQS",))
 
 
 def archive_bench(folder: Path, name: str, source: dict[str, Any]) -> Bench:

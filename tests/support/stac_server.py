@@ -150,6 +150,9 @@ def files_of(root: Path) -> dict[str, Path]:
         found[image] = next(root.glob(f"GRANULE/*/IMG_DATA/R{pixel_m}m/*_{image}_{pixel_m}m.jp2"))
     found["product"] = next(root.glob("MTD_MSIL2[Aa].xml"))
     found["granule"] = next(root.glob("GRANULE/*/MTD_TL.xml"))
+    datastrip = next(root.glob("DATASTRIP/*/MTD_DS.xml"), None)
+    if datastrip is not None:
+        found["datastrip"] = datastrip
     return found
 
 
@@ -213,7 +216,7 @@ def publish(
     Args:
         root: folder of the product.
         product: what was written there.
-        names: image, `product` or `granule` -> asset; others are left out.
+        names: image, `product`, `granule` or `datastrip` -> asset; others are left out.
         server: holds the files.
         offset: what the catalogue says of the bands.
     """

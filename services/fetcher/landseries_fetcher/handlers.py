@@ -1,4 +1,4 @@
-"""The stages of the fetcher: search, reference, fetch."""
+"""The stages of the fetcher: search, reference, harmony, fetch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from landseries.artifacts.documents import read_json, write_json
+from landseries.artifacts.documents import canonical_json, read_json, write_json
 from landseries.artifacts.rasters import write_cog
 from landseries.bands import NODATA
 from landseries.config import Period
@@ -15,7 +15,7 @@ from landseries.errors import ConfigError, Refused, SourceError
 from landseries.grid import area_mask
 from landseries.service import Context
 from landseries.settings.fetcher import FetchSettings, SearchSettings
-from landseries_fetcher import existing_map
+from landseries_fetcher import existing_map, harmonising
 from landseries_fetcher.reaching import reaching
 from landseries_fetcher.searching import decide, gap_days, look, summary
 from landseries_fetcher.sources import open_source
@@ -99,13 +99,28 @@ def reference_outside(context: Context) -> Mapping[str, str]:
 
 
 @reaching
+def harmony(context: Context) -> None:
+    """Compare a granule's acquisitions of all years; see `landseries_fetcher.harmonising.harmonise`."""
+    harmonising.harmonise(context, _source(context))
+
+
+@reaching
+def harmony_outside(context: Context) -> Mapping[str, str]:
+    """Checksums of all products that tiles chose."""
+    return harmonising.outside(context, _source(context))
+
+
+@reaching
 def fetch(context: Context) -> None:
     """Read an acquisition for the tiles that chose it: `<tile>.tif` with the features and, last, the clear mask.
 
     Raises:
-        Refused: a product cannot be read.
+        Refused: a product cannot be read, or the harmony stage found that it must not be used.
     """
-    source = _source(context)
+    decision = harmonising.decision_for(context)
+    if not decision.use:
+        raise Refused(decision.reason)
+    source, masking = _source(context), context.settings(FetchSettings)
     acquisition, document = _document(context)
     tiles = [context.tiles[name] for name in document["tiles"]]
     common = {
@@ -114,9 +129,10 @@ def fetch(context: Context) -> None:
         "PLATFORM": acquisition.platform,
         "RELATIVE_ORBIT": "" if acquisition.relative_orbit is None else str(acquisition.relative_orbit),
         "SCALE": "0.0001",
+        "SHIFT_CORRECTED": canonical_json(decision.as_json()["shift"]).decode(),
     }
     try:
-        for tile, image in source.images(acquisition, tiles, context.settings(FetchSettings), context.threads):
+        for tile, image in source.images(acquisition, tiles, masking, context.threads, decision.shift):
             write_cog(
                 context.output(f"{tile.id}.tif"),
                 np.concatenate([image.features, image.clear[np.newaxis].astype(np.int16)]),

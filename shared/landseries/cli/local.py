@@ -136,6 +136,7 @@ def simulate(
 
 
 def warn_of_missing_years(loaded: LoadedConfig, source: SourceDescription) -> None:
+    """Print a warning for each year of the run of which the source has nothing."""
     from landseries.planning import missing_years
 
     for year in missing_years(loaded, source):

@@ -65,6 +65,37 @@ def test_other_names(text: str) -> None:
     assert parse_name(text) is None
 
 
+@pytest.mark.parametrize(("flag", "refined"), [("REFINED", True), ("NOT_REFINED", False), ("ELSE", None), (None, None)])
+def test_refining_is_told_by_the_datastrip(tmp_path: Path, flag: str | None, refined: bool | None) -> None:
+    product = TinyProduct(refining=flag)
+    assert read_metadata(write_product(tmp_path, product), _name(product.name)).refined is refined
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE r [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><r>&b;</r>',
+        '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]><r>&a;</r>',
+        "<r><Image_Refining",
+        "",
+    ],
+)
+def test_a_hostile_datastrip_is_refused(tmp_path: Path, text: str) -> None:
+    product = TinyProduct(refining="REFINED")
+    root = write_product(tmp_path, product)
+    next(root.glob("DATASTRIP/*/MTD_DS.xml")).write_text(text)
+    with pytest.raises(BadMetadata, match=r"MTD_DS\.xml is no valid XML"):
+        read_metadata(root, _name(product.name))
+
+
+def test_what_follows_the_flag_in_a_datastrip_is_not_read(tmp_path: Path) -> None:
+    product = TinyProduct(refining="REFINED")
+    root = write_product(tmp_path, product)
+    path = next(root.glob("DATASTRIP/*/MTD_DS.xml"))
+    path.write_text(path.read_text().replace("</Geometric_Info>", "</Geometric_Info>" + "<t>1</t>" * 100_000 + "<"))
+    assert read_metadata(root, _name(product.name)).refined is True
+
+
 def test_offsets_of_the_list_go_by_band_id() -> None:
     root = _offsets(**{f"i{i}": -i for i in range(13)})
     offsets, origin = parse_offsets(root, (5, 9))

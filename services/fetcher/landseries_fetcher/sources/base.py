@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from landseries.config import Period
 from landseries.grid import Raster, Tile
 from landseries.settings.fetcher import FetchSettings
+from landseries_fetcher.harmony.shifts import Shift
 
 
 class UnreadableProduct(Exception):
@@ -200,9 +201,20 @@ class ImagerySource(Protocol):
         """
 
     def images(
-        self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings, threads: int
+        self,
+        acquisition: Acquisition,
+        tiles: Sequence[Tile],
+        masking: FetchSettings,
+        threads: int,
+        shift: Shift | None = None,
     ) -> Iterator[tuple[Tile, Image]]:
         """Read an acquisition over tiles of one granule; memory does not grow with their number.
+
+        Args:
+            acquisition, tiles: what is read.
+            masking: how clear views are told.
+            threads: images that are decoded side by side.
+            shift: how far the acquisition lies from where it should, to be undone; None for not at all.
 
         Raises:
             UnreadableProduct: a product cannot be read, or has changed since the search.

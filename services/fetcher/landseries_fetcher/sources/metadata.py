@@ -17,7 +17,7 @@ from typing import Final
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import fromstring, iterparse
 
 from landseries.bands import BANDS
 
@@ -36,6 +36,7 @@ _NAME = re.compile(
     re.ASCII,
 )
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
+_REFINING: Final = {"REFINED": True, "NOT_REFINED": False}
 _QUANTIFICATION_MAX: Final = 1e9
 #: No image of a product has more rows or columns.
 _SIDE_MAX: Final = 1 << 20
@@ -88,6 +89,8 @@ class ProductMetadata:
         datastrip_start: start of sensing of the datastrip, as in its id.
         nodata_percent: share of the granule without data; None where it is not told.
         geocoding: the grid.
+        refined: whether the geometry was refined against the global reference image (`Image_Refining` of the
+            datastrip); None where that is not told.
     """
 
     datatake_start: str
@@ -98,6 +101,7 @@ class ProductMetadata:
     datastrip_start: str
     nodata_percent: float | None
     geocoding: Geocoding
+    refined: bool | None = None
 
     @property
     def baseline_text(self) -> str:
@@ -133,6 +137,7 @@ def read_metadata(folder: Path, name: ProductName) -> ProductMetadata:
     """
     product = parse_xml(_only(folder, [folder / spelling for spelling in PRODUCT_METADATA], PRODUCT_METADATA[0]))
     tile = parse_xml(_only(folder, sorted(folder.glob("GRANULE/*/MTD_TL.xml")), "GRANULE/*/MTD_TL.xml"))
+    datastrips = sorted(folder.glob("DATASTRIP/*/MTD_DS.xml"))
     baseline = parse_baseline(product, name)
     offsets, origin = parse_offsets(product, baseline)
     return ProductMetadata(
@@ -144,7 +149,28 @@ def read_metadata(folder: Path, name: ProductName) -> ProductMetadata:
         datastrip_start=_datastrip_start(product, tile),
         nodata_percent=parse_nodata_percent(product),
         geocoding=parse_geocoding(tile),
+        refined=read_refining(datastrips[0]) if len(datastrips) == 1 else None,
     )
+
+
+def read_refining(path: Path) -> bool | None:
+    """Whether a datastrip was geometrically refined, from its MTD_DS.xml; None where that is not told.
+
+    The datastrip's metadata holds the satellite's whole telemetry after what is looked for, so it is read no further.
+
+    Raises:
+        BadMetadata: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            for _, element in iterparse(stream, events=("start",), forbid_dtd=True):
+                if _local(element) == "Image_Refining":
+                    return _REFINING.get(element.get("flag", ""))
+    except OSError as error:
+        raise BadMetadata(f"MTD_DS.xml cannot be read: {error.strerror or error}") from error
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise BadMetadata(f"MTD_DS.xml is no valid XML: {error or type(error).__name__}") from error
+    return None
 
 
 def parse_xml(path: Path) -> Element:

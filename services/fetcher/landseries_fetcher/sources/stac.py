@@ -23,6 +23,8 @@ from landseries.errors import ConfigError
 from landseries.grid import Tile
 from landseries.settings.catalogues import CatalogueSource
 from landseries.settings.fetcher import FetchSettings
+from landseries_fetcher.harmony.correcting import margin_px
+from landseries_fetcher.harmony.shifts import Shift
 from landseries_fetcher.masking import reach_px
 from landseries_fetcher.reading import bounding, chunks
 from landseries_fetcher.remote.reader import RemoteChanged, RemoteMissing
@@ -89,11 +91,16 @@ class Stac(Level2A):
             yield from super().views(acquisition, tiles, masking)
 
     def images(
-        self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings, threads: int
+        self,
+        acquisition: Acquisition,
+        tiles: Sequence[Tile],
+        masking: FetchSettings,
+        threads: int,
+        shift: Shift | None = None,
     ) -> Iterator[tuple[Tile, Image]]:
         """See `ImagerySource.images`."""
-        with self._fetched(acquisition, tiles, masking, IMAGES):
-            yield from super().images(acquisition, tiles, masking, threads)
+        with self._fetched(acquisition, tiles, masking, IMAGES, shift):
+            yield from super().images(acquisition, tiles, masking, threads, shift)
 
     def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
         """The bytes of the blocks that tiles touch, by the length of each image."""
@@ -108,13 +115,14 @@ class Stac(Level2A):
         tiles: Sequence[Tile],
         masking: FetchSettings,
         images: Sequence[tuple[str, int]],
+        shift: Shift | None = None,
     ) -> Iterator[None]:
         """Fetch what reading tiles of some images needs, and keep it in the cache while the context is open.
 
         Raises:
             UnreadableProduct: an image is missing or damaged.
         """
-        tasks = list(self._parts(acquisition, tiles, masking, images))
+        tasks = list(self._parts(acquisition, tiles, masking, images, shift))
         with ThreadPoolExecutor(self._catalogue.side_by_side) as pool:
             list(pool.map(_fetch, tasks))
         yield
@@ -126,6 +134,7 @@ class Stac(Level2A):
         tiles: Sequence[Tile],
         masking: FetchSettings,
         images: Sequence[tuple[str, int]],
+        shift: Shift | None = None,
     ) -> Iterator[_Part]:
         """What is read of some images; nothing of a product that cannot be read, which is said where it is read."""
         for product in acquisition.products:
@@ -140,7 +149,8 @@ class Stac(Level2A):
             files = self._catalogue.images(listed)
             for image, pixel_m in images:
                 if grid.crs == tiles[0].crs and (image, pixel_m) in files:
-                    windows = _windows(tiles, masking, image, pixel_m, (grid.left_m, grid.top_m))
+                    margin_m = _margin_m(masking, image, pixel_m, shift)
+                    windows = _windows(tiles, margin_m, pixel_m, (grid.left_m, grid.top_m))
                     yield _Part(product.id, files[(image, pixel_m)], windows, grid.shapes[pixel_m])
 
 
@@ -187,8 +197,8 @@ class StacArchive:
     def checksum(self, product: Listed) -> str:
         """Over the identities of the product's files, and what the catalogue says of their numbers."""
         source = self.source
-        names = (*source.assets.values(), source.product_metadata or "", source.granule_metadata or "")
-        return self._item(product).checksum(names)
+        documents = (source.product_metadata, source.granule_metadata, source.datastrip_metadata)
+        return self._item(product).checksum((*source.assets.values(), *(name or "" for name in documents)))
 
     def metadata(self, product: Listed) -> ProductMetadata:
         item = self._item(product)
@@ -278,11 +288,14 @@ class StacArchive:
             return known[1]
 
 
-def _windows(
-    tiles: Sequence[Tile], masking: FetchSettings, image: str, pixel_m: int, corner: tuple[float, float]
-) -> list[PixelWindow]:
+def _margin_m(masking: FetchSettings, image: str, pixel_m: int, shift: Shift | None) -> int:
+    """What is read of an image beyond a tile: how far clouds grow, and how far the correction of a shift reaches."""
+    cloud_m = reach_px(masking.cloud_buffer_m, (SCENE_M, SCENE_M))[0] * SCENE_M if image == SCENE else 0
+    return cloud_m + (0 if shift is None else margin_px(shift, pixel_m) * pixel_m)
+
+
+def _windows(tiles: Sequence[Tile], margin_m: int, pixel_m: int, corner: tuple[float, float]) -> list[PixelWindow]:
     """The windows of an image that are read for some tiles; the same as `Level2A` reads."""
-    margin_m = reach_px(masking.cloud_buffer_m, (SCENE_M, SCENE_M))[0] * SCENE_M if image == SCENE else 0
     found = []
     for chunk in chunks(tiles):
         left, bottom, right, top = bounding([chunk.raster], margin_m).bounds
