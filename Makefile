@@ -21,7 +21,13 @@ BENCH := bench
 UP := up
 WORKERS ?= 1
 
-.PHONY: help setup servers demo up down test faults lint bench clean
+# Images: what they are called and built on. BUILD_ENV names a file with settings of this machine (lines such as
+# UV_DEFAULT_INDEX=URL) that builds see and no image keeps.
+REGISTRY ?= localhost/landseries
+BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
+BUILD_ENV ?=
+
+.PHONY: help setup servers demo up down images sbom test test-deployment faults lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
@@ -56,6 +62,12 @@ up: servers ## Start RabbitMQ, MinIO and the workers here, in the background
 
 down: ## End what `make up` started; its data stay
 	$(BIN)/landseries down --folder $(UP)
+
+images: ## Build the image of every service, and of MinIO and RabbitMQ, with podman
+	REGISTRY=$(REGISTRY) BASE_IMAGE=$(BASE_IMAGE) TORCH_INDEX=$(TORCH_INDEX) BUILD_ENV=$(BUILD_ENV) containers/build $(SERVICES) minio rabbitmq
+
+sbom: setup ## Write the bill of materials (CycloneDX) of every service's image below build/sbom
+	REGISTRY=$(REGISTRY) UV=$(BIN)/uv containers/sbom $(SERVICES)
 
 test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped aloud where it cannot be installed
 	@$(BIN)/python -m landseries.local.install || { test "$${CI:-}" != true && echo "Going on without" >&2; }
