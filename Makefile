@@ -71,7 +71,7 @@ sbom: setup ## Write the bill of materials (CycloneDX) of every service's image 
 
 test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped aloud where it cannot be installed
 	@$(BIN)/python -m landseries.local.install || { test "$${CI:-}" != true && echo "Going on without" >&2; }
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks -m 'not deployment'
 
 faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte
 	$(BIN)/python -m tests.faults.run --seeds 1 2 3 4 5
