@@ -1,4 +1,4 @@
-"""A Kubernetes cluster as tests use it: kubectl and helm at that of KUBECONFIG, a namespace, volumes of this machine."""
+"""A Kubernetes cluster as tests use it: kubectl and helm at KUBECONFIG, a namespace, volumes of this machine."""
 
 from __future__ import annotations
 
