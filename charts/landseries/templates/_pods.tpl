@@ -157,7 +157,7 @@ spec:
 - type: rabbitmq
   metadata:
     protocol: http
-    host: {{ required "broker.managementUrl: KEDA asks the management API; write http(s)://HOST[:PORT]" (include "landseries.managementUrl" $root) | quote }}
+    host: {{ required "broker.managementUrl: KEDA asks the management API; write http(s)://HOST[:PORT]" ($root.Values.keda.managementUrl | default (include "landseries.managementUrl" $root)) | quote }}
     vhostName: {{ $root.Values.broker.vhost | quote }}
     queueName: landseries.{{ index . 1 }}
     mode: QueueLength
