@@ -13,13 +13,13 @@ from typing import Any, Final
 import yaml
 
 from landseries.artifacts.documents import digest_of
+from landseries.cli.console import known_plan
 from landseries.markers import Marker
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
 from landseries.simulation import simulate
 from landseries.stores.base import Store
 from landseries.stores.local import LocalStore
-from landseries.worker import plan_of
 
 RUN: Final = "faults"
 _YEARS: Final = (2018, 2019)
@@ -93,7 +93,7 @@ def answers(store: Store) -> Answers:
 
 
 def _markers(store: Store) -> Iterable[tuple[Unit, Marker]]:
-    run = OpenRun(store, plan_of(store, RUN))
+    run = OpenRun(store, known_plan(store, RUN))
     for stage in STAGES:
         yield from run.markers.all_of(stage)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import rasterio
 
 from landseries.bands import BANDS, GROUND_SAMPLING_DISTANCE_M
 from support.range_server import RangeServer
+from support.served import served
 from support.tiny_archive import LEFT_M, TOP_M, TinyProduct
 
 #: Every image of a product: (image, pixel size in metres).
@@ -79,16 +79,8 @@ def stac_server() -> Iterator[StacServer]:
     class Handler(_Handler):
         server_state = state
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):
