@@ -18,6 +18,7 @@ from typing import Final
 
 from landseries.errors import LandseriesError
 from landseries.neural.weights import read_weights
+from landseries.numerics import visible_gpus
 from landseries_trainer.member import JOB_FILE, LIFELINE, TRAINED_FILE, WEIGHTS_FILE, failure_file
 from landseries_trainer.networks import TrainedModel, TrainingJob
 
@@ -38,8 +39,15 @@ def train_in_group(job: TrainingJob, folder: Path, log: Callable[[str], None]) -
         log: told of every epoch.
 
     Raises:
-        LandseriesError: a process failed; the others have been ended.
+        LandseriesError: a process failed, and the others have been ended; or there are fewer GPUs than processes.
     """
+    gpus = visible_gpus()
+    if job.profile.device == "cuda" and gpus < job.profile.training_processes:
+        raise LandseriesError(
+            f"{job.profile.training_processes} training processes need a GPU each, and this process sees {gpus}: give it "
+            "more, start it with torchrun or srun on several machines, or plan a run with a smaller "
+            "numerics.training_processes"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JOB_FILE).write_text(job.model_dump_json(), encoding="utf-8")
     with (folder / _LOG_FILE).open("wb") as errors:
