@@ -88,8 +88,8 @@ def test_training_does_not_wait_for_data_and_its_memory_is_bounded(
     with capsys.disabled():
         for count, found in ((SMALL, small), (LARGE, large)):
             print(
-                f"\ntraining on {count:,} series ({count * 480 >> 20} MiB on disk): peak {found['peak_mib']:.0f} MiB, of "
-                f"its own {found['anonymous_mib']:.0f} MiB, waiting for data {found['waiting']:.1%}"
+                f"\ntraining on {count:,} series ({count * 480 >> 20} MiB on disk): peak {found['peak_mib']:.0f} MiB, "
+                f"of its own {found['anonymous_mib']:.0f} MiB, waiting for data {found['waiting']:.1%}"
             )
     assert large["waiting"] <= 0.1
     grown = (large["anonymous_mib"] - small["anonymous_mib"]) * 2**20

@@ -44,8 +44,8 @@ def train_in_group(job: TrainingJob, folder: Path, log: Callable[[str], None]) -
     gpus = visible_gpus()
     if job.profile.device == "cuda" and gpus < job.profile.training_processes:
         raise LandseriesError(
-            f"{job.profile.training_processes} training processes need a GPU each, and this process sees {gpus}: give it "
-            "more, start it with torchrun or srun on several machines, or plan a run with a smaller "
+            f"{job.profile.training_processes} training processes need a GPU each, and this process sees {gpus}: give "
+            "it more, start it with torchrun or srun on several machines, or plan a run with a smaller "
             "numerics.training_processes"
         )
     folder.mkdir(parents=True, exist_ok=True)
