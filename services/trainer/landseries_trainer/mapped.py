@@ -1,30 +1,29 @@
 """A model's table on the disk of this machine, laid out for reading single series in any order.
 
 Parquet is read forwards only. It is rewritten once, a row group at a time, as one flat file of series and one array per
-column; series are then gathered from the mapped file. Processes of one machine share its pages, and pages that were
-read are given back to the system from time to time, so that memory does not grow with the table.
+column, from which series are gathered. Processes of one machine share the file's pages in the system's cache, and
+memory of their own does not grow with the table.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from landseries.artifacts.tables import read_in_parts
 from landseries.errors import ArtifactError
 
 _COLUMNS: Final = ("split", "year", "class", "weight")
 _SERIES: Final = "series.int16"
-#: Most bytes of a mapped file that stay in a process's memory; a smaller file stays whole.
+#: Largest file that is mapped; a larger one is read series by series, because pages that were touched count as memory.
 RESIDENT_BYTES: Final = 256 << 20
-#: What the system brings in around a series that is read: 16 pages on Linux.
-_AROUND_BYTES: Final = 64 << 10
 
 
 class MappedSeries:
@@ -40,23 +39,27 @@ class MappedSeries:
     dtype: Final = np.dtype(np.int16)
 
     def __init__(self, path: Path, dates: int, features: int, resident_bytes: int = RESIDENT_BYTES) -> None:
-        """Map a file of int16 series, (n, dates, features), one after the other."""
-        with path.open("rb") as file:
-            self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        self._series = np.frombuffer(self._pages, np.int16).reshape(-1, dates, features)
-        self.shape: tuple[int, int, int] = self._series.shape
-        self._most = max(1, resident_bytes // _AROUND_BYTES) if len(self._pages) > resident_bytes else None
-        self._read = 0
+        """Open a file of int16 series, (n, dates, features), one after the other; up to `resident_bytes` as pages."""
+        self._file = path.open("rb", buffering=0)
+        self._bytes_each = 2 * dates * features
+        size = path.stat().st_size
+        self.shape: tuple[int, int, int] = (size // self._bytes_each, dates, features)
+        self._mapped: NDArray[np.int16] | None = None
+        if 0 < size <= resident_bytes:
+            pages = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._mapped = np.frombuffer(pages, np.int16).reshape(self.shape)
 
-    def __getitem__(self, lines: npt.NDArray[np.int64] | slice) -> npt.NDArray[np.int16]:
+    def __getitem__(self, lines: NDArray[np.int64] | slice) -> NDArray[np.int16]:
         """A copy of some series, (k, dates, features) int16."""
-        found: npt.NDArray[np.int16] = np.array(self._series[lines])
-        if self._most is not None:
-            self._read += len(found)
-            if self._read >= self._most:
-                self._pages.madvise(mmap.MADV_DONTNEED)
-                self._read = 0
-        return found
+        if self._mapped is not None:
+            return np.array(self._mapped[lines])
+        file, each = self._file.fileno(), self._bytes_each
+        if isinstance(lines, slice):
+            first, last, _ = lines.indices(self.shape[0])
+            content = os.pread(file, (last - first) * each, first * each)
+        else:
+            content = b"".join([os.pread(file, each, line * each) for line in lines.tolist()])
+        return np.frombuffer(content, np.int16).reshape(-1, *self.shape[1:])
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class MappedTable:
     """
 
     series: MappedSeries
-    columns: dict[str, npt.NDArray[Any]]
+    columns: dict[str, NDArray[Any]]
 
 
 def write_flat(source: Path, folder: Path, features: Sequence[str]) -> None:
@@ -79,7 +82,7 @@ def write_flat(source: Path, folder: Path, features: Sequence[str]) -> None:
         ArtifactError: its series are no int16 dates of these features.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    columns: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in _COLUMNS}
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
     with (folder / _SERIES).open("wb") as file:
         for part in read_in_parts(source, *_COLUMNS, "series"):
             series = part["series"]

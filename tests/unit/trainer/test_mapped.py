@@ -47,13 +47,16 @@ def test_a_flat_table_holds_what_the_parquet_table_holds(
         assert (values == columns[name]).all(), name
 
 
-def test_series_are_the_same_when_their_pages_are_given_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resident_bytes", [1 << 30, 0])
+def test_series_are_the_same_mapped_and_read_one_by_one(tmp_path: Path, resident_bytes: int) -> None:
     series = np.random.default_rng(1).integers(-9, 9, (5000, 24, 10)).astype(np.int16)
     (tmp_path / "flat").write_bytes(series.tobytes())
-    mapped = MappedSeries(tmp_path / "flat", 24, 10, resident_bytes=1 << 20)
-    order = np.random.default_rng(2).permutation(5000)
-    for lines in np.array_split(order, 100):
-        assert (mapped[lines] == series[lines]).all()
+    stored = MappedSeries(tmp_path / "flat", 24, 10, resident_bytes)
+    assert stored.shape == series.shape
+    for lines in np.array_split(np.random.default_rng(2).permutation(5000), 7):
+        assert (stored[lines] == series[lines]).all()
+    for part in (slice(None), slice(100, 200), slice(4990, 6000)):
+        assert (stored[part] == series[part]).all()
 
 
 def test_lines_of_a_set_are_taken_in_their_order() -> None:
