@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Largest area whose tiles are laid out; of a larger one they are reckoned from its size.
 _LAID_OUT_KM2 = 50_000.0
+#: Share of the time below which a step of the critical path is not told.
+_SHORT = 0.005
 
 
 def plan(
@@ -42,6 +44,9 @@ def plan(
     ] = None,
 ) -> None:
     """Estimate what a run would take: units, worker-hours, time, bytes and what limits it, from measured rates.
+
+    Per stage: units; worker-hours; time from the first unit's begin to the last one's end; bytes read (the archive's
+    among them) and written; and how long a unit that is due waits for a worker on average.
 
     Nothing is fetched and no source is touched. How many acquisitions there are is an assumption of the file of rates,
     which can be changed there.
@@ -136,32 +141,16 @@ def _workers(text: str | None, jobs: int) -> dict[tuple[str, ...], int]:
 
 def _table(estimate: Estimate) -> Table:
     table = Table(box=None)
-    headings = (
-        "stage",
-        "units",
-        "worker-hours",
-        "share",
-        "begins",
-        "ends",
-        "reads",
-        "writes",
-        "from archive",
-        "waited",
-    )
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
-    whole = sum(found.worker_s for found in estimate.stages.values())
+    for heading in ("stage", "units", "worker-hours", "wall time", "reads", "writes", "waits"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right", no_wrap=True)
     for stage, found in estimate.stages.items():
         table.add_row(
             stage,
             f"{found.units:,}",
             f"{found.worker_s / 3600:,.2f}",
-            f"{found.worker_s / whole:.1%}",
-            _duration(found.first_s),
-            _duration(found.last_s),
-            _size(found.read_bytes),
+            _duration(found.last_s - found.first_s),
+            _size(found.read_bytes + found.archive_bytes),
             _size(found.written_bytes),
-            _size(found.archive_bytes),
             _duration(found.waited_s / found.units),
         )
     return table
@@ -176,16 +165,16 @@ def _lines(estimate: Estimate) -> list[str]:
     work_s = sum(stage.worker_s for stage in found.values())
     drivers = sorted(found, key=lambda name: -found[name].worker_s)[:3]
     path = [
-        f"{step.stage} {_duration(step.work_s + step.waiting_s)}"
-        + (f" ({_duration(step.waiting_s)} of it waiting)" if step.waiting_s > 0.5 * step.work_s else "")
+        f"{step.stage} {_duration(step.work_s + step.waiting_s)} ({step.waiting_s / estimate.wall_s:.0%} waiting)"
         for step in estimate.critical_path
+        if step.work_s + step.waiting_s > _SHORT * estimate.wall_s
     ]
     return [
         f"time {_duration(estimate.wall_s)}, {work_s / 3600:,.2f} worker-hours, "
         f"{_size(sum(stage.archive_bytes for stage in found.values()))} from the archive, {_size(total)} written, of "
         f"which {_size(kept)} stay",
         "most work: " + ", ".join(f"{name} {found[name].worker_s / work_s:.0%}" for name in drivers),
-        "critical path: " + ", ".join(path),
+        "critical path, and the share of the time in which its units waited for workers: " + ", ".join(path),
     ]
 
 

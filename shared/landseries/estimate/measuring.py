@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,11 @@ from landseries.openrun import OpenRun, StoredChoices
 from landseries.pipeline import STAGES, Stage, Unit
 from landseries.plan import RunPlan
 from landseries.stores.base import Store
+
+#: How many times the usual time a unit takes whose process has just been started.
+_OUTLIER: Final = 3.0
+#: How much larger the largest unit must be than the smallest, for a constant to be told from a slope.
+_SPREAD: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ def _mpx(run: _FinishedRun, tile: str) -> float:
 
 
 def _rate(measured: Sequence[_Measured], *, merge: bool) -> StageRate:
-    seconds = _fit(measured, [one.seconds for one in measured])
+    usual = _without_outliers(measured)
+    seconds = _fit(usual, [one.seconds for one in usual])
     written = _fit(measured, [one.written for one in measured])
     read = _fit(measured, [one.read for one in measured])
     inputs = sum(one.inputs for one in measured)
@@ -112,23 +119,27 @@ def _rate(measured: Sequence[_Measured], *, merge: bool) -> StageRate:
         written_per_mpx=written[1],
         read_per_unit=read[0],
         read_per_mpx=read[1],
-        read_per_input=sum(one.read for one in measured) / inputs if merge and inputs else 0.0,
+        read_per_input=round(sum(one.read for one in measured) / inputs, 3) if merge and inputs else 0.0,
         peak_rss_mib=max(one.peak_rss_mib for one in measured),
     )
 
 
+def _without_outliers(measured: Sequence[_Measured]) -> list[_Measured]:
+    """Without the first units of processes, which load and compile libraries: many times slower than the others."""
+    usual_s = float(np.median([one.seconds for one in measured]))
+    return [one for one in measured if one.seconds <= _OUTLIER * usual_s] or list(measured)
+
+
 def _fit(measured: Sequence[_Measured], values: Sequence[float]) -> tuple[float, float]:
-    """A constant and a slope over the units' work, neither below 0; all is slope where units are alike."""
+    """A constant and a slope over the units' work, neither below 0; all is slope where units are much alike."""
     work, found = np.array([one.mpx for one in measured]), np.array(values, dtype=np.float64)
     if not work.any():
         return round(float(found.mean()), 6), 0.0
     proportional = 0.0, round(float(found.sum() / work.sum()), 6)
-    if np.ptp(work) < 0.2 * work.mean():
+    if work.max() < _SPREAD * max(work.min(), 1e-9):
         return proportional
     slope, constant = np.polyfit(work, found, 1)
-    if slope < 0:
-        return round(float(found.mean()), 6), 0.0
-    return proportional if constant < 0 else (round(float(constant), 6), round(float(slope), 6))
+    return proportional if min(slope, constant) < 0 else (round(float(constant), 6), round(float(slope), 6))
 
 
 def _found_per_year(store: Store, markers: Mapping[Unit, Marker]) -> float:
