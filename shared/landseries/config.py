@@ -110,7 +110,10 @@ class NumericsSettings(Settings):
     )
     training_threads: int = ours(1, "Threads of one training process", ge=1, le=256)
     training_processes: int = ours(
-        1, "Processes that train one network together; on cuda each has a GPU of its own", ge=1, le=4096
+        1,
+        "Processes that train one network together; on cuda each has a GPU of its own, and fewer GPUs give the same",
+        ge=1,
+        le=4096,
     )
 
 

@@ -22,7 +22,10 @@ from landseries.neural.network import build_network
 from landseries.neural.normalisation import network_input
 from landseries.neural.weights import TrainedNetwork, read_weights
 from landseries.pipeline import WEIGHTS
-from landseries_trainer.handlers import train
+from landseries_trainer.group import Group
+from landseries_trainer.handlers import job_of, train
+from landseries_trainer.launch import train_in_group
+from landseries_trainer.networks import train_networks
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +57,26 @@ def test_two_processes_train_what_one_does(two_processes: dict[str, Path], tmp_p
     }
     assert max(differences.values()) <= WEIGHT_TOLERANCE
     assert (_labels(one) != _labels(two)).mean() <= LABEL_TOLERANCE
+
+
+def test_one_process_with_as_many_parts_writes_the_same_bytes(
+    two_processes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    alone = training_bench(tmp_path, "runs", processes=2).run(train, TRAIN, given_table(tmp_path))
+    for name, path in two_processes.items():
+        assert path.read_bytes() == alone[name].read_bytes(), name
+
+
+def test_two_processes_do_three_parts_as_one_does(tmp_path: Path) -> None:
+    bench, given = training_bench(tmp_path, "runs", processes=3, precision="float32", layers=2), given_table(tmp_path)
+    contexts = [bench.context(TRAIN, given) for _ in range(2)]
+    one = train_networks(job_of(contexts[0]), Group(parts=3), bench.messages.append)
+    two = train_in_group(job_of(contexts[1]), 2, contexts[1].scratch / "group", bench.messages.append)
+    for name, array in one.networks["all"].state.items():
+        assert array.tobytes() == two.networks["all"].state[name].tobytes(), name
+    assert one.described == two.described
 
 
 def _member(folder: Path, rank: int) -> psutil.Process:

@@ -1,4 +1,4 @@
-"""The batches of an epoch: shuffled, each process's part read and prepared while the batch before it is computed."""
+"""The batches of an epoch: shuffled, each process's parts read and prepared while the batch before is computed."""
 
 from __future__ import annotations
 
@@ -51,9 +51,10 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Batch:
-    """One process's part of a batch.
+    """A part of a batch.
 
     Attributes:
+        part: number of the part.
         size: series of the whole batch.
         own: which of them are here.
         channels: (k, dates, features + 1) float32.
@@ -62,6 +63,7 @@ class Batch:
         weight: () float32, sum of the weights of the whole batch.
     """
 
+    part: int
     size: int
     own: slice
     channels: torch.Tensor
@@ -92,28 +94,31 @@ class Batches:
         self._group = group
         self.waited_s = 0.0
 
-    def __iter__(self) -> Iterator[Batch]:
-        """Every batch; the next one is read meanwhile."""
+    def __iter__(self) -> Iterator[list[Batch]]:
+        """This process's parts of every batch; those of the next one are read meanwhile."""
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as reader:
             coming = reader.submit(self._load, 0)
             for number in range(self._count):
                 start = time.perf_counter()
-                batch = coming.result()
+                parts = coming.result()
                 self.waited_s += time.perf_counter() - start
                 if number + 1 < self._count:
                     coming = reader.submit(self._load, number + 1)
-                yield batch
+                yield parts
 
-    def _load(self, number: int) -> Batch:
+    def _load(self, number: int) -> list[Batch]:
         whole = self._order[part_of(len(self._order), self._count, number)]
-        all_weights = self._data.weights(whole)
-        own = self._group.part(len(whole))
+        weights = self._data.weights(whole)
+        return [self._part(part, whole, weights) for part in self._group.own_parts]
+
+    def _part(self, part: int, whole: NDArray[np.int64], all_weights: torch.Tensor) -> Batch:
+        own = part_of(len(whole), self._group.parts, part)
         chosen, weights = whole[own], all_weights[own]
         if len(chosen) == 0:
-            # More processes than series: one that counts for nothing, so that every process takes every step.
+            # More parts than series: one that counts for nothing, so that every process takes every step.
             own = slice(0, 1)
             chosen, weights = whole[own], torch.zeros(1)
         channels, targets = self._data.channels(chosen), torch.from_numpy(self._data.targets(chosen))
         if self._group.device.type == "cuda":
             channels, targets, weights = channels.pin_memory(), targets.pin_memory(), weights.pin_memory()
-        return Batch(len(whole), own, channels, targets, weights, all_weights.sum())
+        return Batch(part, len(whole), own, channels, targets, weights, all_weights.sum())

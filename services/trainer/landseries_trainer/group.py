@@ -1,8 +1,8 @@
 """The processes that train one network together, and what each of them does of a batch.
 
-All hold the same weights. Of each batch every process takes its own part, and the gradients are added up in float64, so
-that neither the number of processes nor the way in which a library adds changes more than the last digits of float32.
-A process that is alone is a group of one, which adds nothing and waits for nobody.
+All hold the same weights. Every batch is cut into a number of parts that belongs to the training; the gradients of the
+parts are added up in float64. As many processes as there are parts do one part each; fewer do several, one after the
+other, and get the same bytes. A process that is alone is a group of one, which waits for nobody.
 """
 
 from __future__ import annotations
@@ -52,20 +52,23 @@ class Group:
         rank: number of this process, from 0; process 0 writes.
         size: number of processes.
         device: where this process computes.
+        parts: parts of every batch, at least as many as processes; the bytes of the weights depend on their number.
     """
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    parts: int = 1
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes checkpoints, log and weights."""
         return self.rank == 0
 
-    def part(self, count: int) -> slice:
-        """This process's part of so many things in order; parts differ by at most one, and may be empty."""
-        return part_of(count, self.size, self.rank)
+    @property
+    def own_parts(self) -> range:
+        """Numbers of the parts of each batch that this process does."""
+        return range(self.rank, self.parts, self.size)
 
     def add(self, tensor: torch.Tensor) -> torch.Tensor:
         """The sum of the tensors of all processes, on the CPU."""
@@ -88,9 +91,14 @@ class Group:
             dist.broadcast(moved, src=0)
         return moved.cpu().numpy().tobytes()
 
+    @property
+    def adds_by_itself(self) -> bool:
+        """Whether gradients of a module that was `joined` are summed over all parts as they come."""
+        return self.size == self.parts
+
     def joined(self, module: torch.nn.Module) -> torch.nn.Module:
-        """The module with gradients that are the sum over all processes; its first weights are those of process 0."""
-        if self.size == 1:
+        """The module; where every process has one part, with gradients that are the sum over all processes."""
+        if self.size == 1 or not self.adds_by_itself:
             return module
         devices = [self.device.index] if self.device.type == "cuda" else None
         parallel = torch.nn.parallel.DistributedDataParallel(module, device_ids=devices)
@@ -126,16 +134,19 @@ def membership(environment: Mapping[str, str] = os.environ) -> Membership | None
 
 
 @contextmanager
-def joining(own: Membership | None, device: torch.device, silence_s: float = SILENCE_S) -> Iterator[Group]:
+def joining(
+    own: Membership | None, device: torch.device, parts: int = 1, silence_s: float = SILENCE_S
+) -> Iterator[Group]:
     """Meet the others of a group where the environment says, and part from them at the end.
 
     Args:
         own: this process's place; None for a process on its own.
         device: where this process computes; gloo joins CPUs, nccl GPUs.
+        parts: parts of every batch.
         silence_s: seconds after which another process that does not answer is an error.
     """
     if own is None or own.size == 1:
-        yield Group(device=device)
+        yield Group(device=device, parts=parts)
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -144,7 +155,7 @@ def joining(own: Membership | None, device: torch.device, silence_s: float = SIL
     named = PrefixStore(f"landseries-{next(_joined)}", _meeting_point(own, silence))
     dist.init_process_group(_BACKENDS[device.type], store=named, rank=own.rank, world_size=own.size, timeout=silence)
     try:
-        yield Group(own.rank, own.size, device)
+        yield Group(own.rank, own.size, device, parts)
     finally:
         dist.destroy_process_group()
 

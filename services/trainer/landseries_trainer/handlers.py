@@ -9,6 +9,7 @@ from landseries.artifacts.documents import write_json
 from landseries.errors import ArtifactError, LandseriesError, Refused
 from landseries.neural.devices import device_of
 from landseries.neural.weights import TrainedNetwork, write_weights
+from landseries.numerics import visible_gpus
 from landseries.pipeline import WEIGHTS
 from landseries.service import Assisted, Context
 from landseries.settings.trainer import TrainSettings
@@ -28,7 +29,7 @@ def train(context: Context) -> None:
         ArtifactError: the table does not fit the run's features.
         Assisted: this process belongs to a group, of which another process writes.
     """
-    trained = _train(_job(context), context)
+    trained = _train(job_of(context), context)
     if not trained.networks:
         raise Refused("; ".join(f"network {name}: {reason}" for name, reason in trained.left_out.items()))
     write_weights(context.output(WEIGHTS), trained.networks)
@@ -47,18 +48,20 @@ def train(context: Context) -> None:
 
 def _train(job: TrainingJob, context: Context) -> TrainedModel:
     """Train here, in a group of processes that is started here, or as one of a group that torchrun or srun started."""
-    own = membership()
-    if own is None and job.profile.training_processes > 1:
-        return train_in_group(job, context.scratch / "group", context.log)
-    _check_size(own, job.profile.training_processes)
-    with joining(own, device_of(job.profile.device), job.silence_s) as group:
+    own, parts = membership(), job.profile.training_processes
+    processes = _possible_processes(job)
+    if own is None and processes > 1:
+        return train_in_group(job, processes, context.scratch / "group", context.log)
+    _check_size(own, parts)
+    with joining(own, device_of(job.profile.device), parts, job.silence_s) as group:
         trained = train_networks(job, group, context.log)
     if not group.is_first:
         raise Assisted(f"process {group.rank} of {group.size}; process 0 writes")
     return trained
 
 
-def _job(context: Context) -> TrainingJob:
+def job_of(context: Context) -> TrainingJob:
+    """What a unit's processes need to know; its table is laid out in the unit's scratch folder."""
     return TrainingJob(
         model=context.unit["model"],
         years=context.years,
@@ -84,12 +87,17 @@ def _flat_table(context: Context) -> Path:
     return folder
 
 
-def _check_size(own: Membership | None, processes: int) -> None:
-    size = 1 if own is None else own.size
-    if size != processes:
+def _possible_processes(job: TrainingJob) -> int:
+    """As many as the run is planned for; on GPUs no more than there are, which do several parts each."""
+    wanted = job.profile.training_processes
+    return min(wanted, max(1, visible_gpus())) if job.profile.device == "cuda" else wanted
+
+
+def _check_size(own: Membership | None, parts: int) -> None:
+    if own is not None and own.size > parts:
         raise LandseriesError(
-            f"this process was started in a group of {size}, and the run is planned for {processes} training processes "
-            "(numerics.training_processes), which its results are promised for: start as many"
+            f"this process was started in a group of {own.size}, and the run is planned for {parts} training processes "
+            "(numerics.training_processes), which its results are promised for: start as many, or fewer"
         )
 
 

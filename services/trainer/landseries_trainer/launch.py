@@ -18,7 +18,6 @@ from typing import Final
 
 from landseries.errors import LandseriesError
 from landseries.neural.weights import read_weights
-from landseries.numerics import visible_gpus
 from landseries_trainer.member import JOB_FILE, LIFELINE, TRAINED_FILE, WEIGHTS_FILE, failure_file
 from landseries_trainer.networks import TrainedModel, TrainingJob
 
@@ -30,29 +29,23 @@ _ENDING_S: Final = 40.0
 _STATUS: Final = re.compile(r"rank\s*: (\d+).*?exitcode\s*: (-?\d+)", re.DOTALL)
 
 
-def train_in_group(job: TrainingJob, folder: Path, log: Callable[[str], None]) -> TrainedModel:
-    """Train a model's networks in as many processes as the job's profile says.
+def train_in_group(job: TrainingJob, processes: int, folder: Path, log: Callable[[str], None]) -> TrainedModel:
+    """Train a model's networks in several processes.
 
     Args:
         job: what to train.
+        processes: how many; no more than the job's profile says.
         folder: an empty folder of the caller's.
         log: told of every epoch.
 
     Raises:
-        LandseriesError: a process failed, and the others have been ended; or there are fewer GPUs than processes.
+        LandseriesError: a process failed, and the others have been ended.
     """
-    gpus = visible_gpus()
-    if job.profile.device == "cuda" and gpus < job.profile.training_processes:
-        raise LandseriesError(
-            f"{job.profile.training_processes} training processes need a GPU each, and this process sees {gpus}: give "
-            "it more, start it with torchrun or srun on several machines, or plan a run with a smaller "
-            "numerics.training_processes"
-        )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / JOB_FILE).write_text(job.model_dump_json(), encoding="utf-8")
     with (folder / _LOG_FILE).open("wb") as errors:
         process = subprocess.Popen(
-            _command(folder, job.profile.training_processes),
+            _command(folder, processes),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -65,7 +58,7 @@ def train_in_group(job: TrainingJob, folder: Path, log: Callable[[str], None]) -
         finally:
             _end(process)
     if status != 0:
-        raise LandseriesError(_explain(folder, job.profile.training_processes, status))
+        raise LandseriesError(_explain(folder, processes, status))
     told = json.loads((folder / TRAINED_FILE).read_bytes())
     networks = read_weights(folder / WEIGHTS_FILE) if told["described"] else {}
     return TrainedModel(networks, told["described"], told["left_out"])

@@ -29,7 +29,8 @@ LIFELINE: Final = "--lifeline"
 def run(folder: Path) -> None:
     """Join the group that the environment names and train."""
     job = TrainingJob.model_validate_json((folder / JOB_FILE).read_bytes())
-    with joining(membership(), device_of(job.profile.device), job.silence_s) as group:
+    parts = job.profile.training_processes
+    with joining(membership(), device_of(job.profile.device), parts, job.silence_s) as group:
         trained = train_networks(job, group, _tell)
         if group.is_first:
             _leave(folder, trained)

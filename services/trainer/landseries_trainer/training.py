@@ -5,8 +5,9 @@ up linearly, down along a cosine), gradients clipped, the weights of the epoch w
 All random numbers of an epoch (order, dropout, augmentation) come from (seed, epoch), so a training that was
 interrupted and goes on from its checkpoint ends with the same weights as one that was not.
 
-Any number of processes may train one network together (`group`): each takes its part of every batch, and everything
-random is drawn for whole batches, so that they do together what one process does, but for the rounding of sums.
+Any number of processes may train one network together (`group`): each takes its parts of every batch, and everything
+random is drawn for whole batches, so that they do together what one process does. The bytes depend on the number of
+parts, because sums are rounded, but not on the number of processes.
 
 The recurrent weights are judged and kept as the nearest bfloat16 values (stored as float32): a mapper that multiplies
 in bfloat16 then uses exactly the weights that were validated, and labels as one that multiplies in float32 does.
@@ -18,8 +19,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,9 @@ from landseries_trainer.augmentation import Augmentation
 from landseries_trainer.batches import Batch, Batches, Labelled
 from landseries_trainer.checkpoints import Checkpoint, read_shared_checkpoint, write_checkpoint
 from landseries_trainer.curve import EpochMetrics, TrainingCurve, measure
+from landseries_trainer.deterministic import deterministic
 from landseries_trainer.forward import Precision, TrainedForward
+from landseries_trainer.gradients import flat_gradients, set_gradients
 from landseries_trainer.group import ALONE, Group
 from landseries_trainer.samples import TrainingSet
 
@@ -100,7 +102,7 @@ def train_network(
         progress: Called after each epoch with its number (from 1), the number of epochs at most, its measures and its
             times.
         group: The processes that train together; all call this with the same arguments, and process 0 alone writes
-            the checkpoint and calls `progress`. The weights' bytes are promised for one number of processes.
+            the checkpoint and calls `progress`. The weights' bytes are promised for one number of parts.
 
     Returns:
         The network with the weights of the best epoch, and the curve.
@@ -112,7 +114,7 @@ def train_network(
     run = _Training(
         training, validation, settings, tuple(features), seed, precision, augmentation or Augmentation(), group
     )
-    with _deterministic(threads):
+    with deterministic(threads):
         run.prepare(seed)
         if checkpoint is not None:
             run.restore(checkpoint)
@@ -184,15 +186,16 @@ class _Training:
         order = np.random.default_rng([self.seed, number]).permutation(count)
         torch.manual_seed(_draw_seed(self.seed, number))
         batches = Batches(self.data, order, steps, self.group)
-        total = torch.zeros((), dtype=torch.float64, device=self.group.device)
-        for step, batch in enumerate(batches):
+        losses = torch.zeros(self.group.parts, dtype=torch.float64, device=self.group.device)
+        for step, parts in enumerate(batches):
             rate = one_cycle(number * steps + step, self.settings.epochs * steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = self.settings.learning_rate * rate
-            total += self._step(batch).double() * batch.size
-        loss = float(self.group.add(total)) / count
+            for part, loss in zip(parts, self._step(parts), strict=True):
+                losses[part.part] += loss.double() * part.size
+        mean_loss = float(self.group.add(losses).sum()) / count
         times = EpochTimes(time.perf_counter() - start, batches.waited_s)
-        metrics = self._validate(loss)
+        metrics = self._validate(mean_loss)
         self.curve = self.curve.with_epoch(metrics)
         if self.curve.best_epoch == number:
             self.best = _rounded(self.network)
@@ -234,8 +237,25 @@ class _Training:
                 arrays[f"optimiser/{name}/{key}"] = tensor.detach().cpu().numpy()
         return arrays
 
-    def _step(self, batch: Batch) -> torch.Tensor:
-        """Learn from one batch; this process's part of the loss."""
+    def _step(self, parts: Sequence[Batch]) -> list[torch.Tensor]:
+        """Learn from one batch; the loss of each of this process's parts."""
+        parameters = list(self.network.parameters())
+        start = torch.get_rng_state()
+        losses, flat = [], torch.zeros((), dtype=torch.float64, device=self.group.device)
+        for part in parts:
+            torch.set_rng_state(start)  # all parts see the random numbers of the whole batch
+            self.optimiser.zero_grad()
+            losses.append(self._differentiate(part))
+            if not self.group.adds_by_itself:
+                flat = flat + flat_gradients(parameters)
+        if not self.group.adds_by_itself:
+            set_gradients(parameters, self.group.add(flat).to(self.group.device))
+        torch.nn.utils.clip_grad_norm_(parameters, _CLIP)
+        self.optimiser.step()
+        return losses
+
+    def _differentiate(self, batch: Batch) -> torch.Tensor:
+        """The loss of a part of a batch; its gradients are left with the parameters."""
         device = self.group.device
         channels = batch.channels.to(device, non_blocking=True)
         channels = self.augmentation.apply(channels, batch.size, batch.own)
@@ -247,10 +267,7 @@ class _Training:
         # Divided by the weight of the whole batch: the parts of all processes add up to its mean.
         whole = batch.weight.clamp_min(torch.finfo(torch.float32).tiny).to(device)
         loss: torch.Tensor = (losses * weights).sum() / whole
-        self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        self.optimiser.step()
         return loss.detach()
 
     def _validate(self, loss: float) -> EpochMetrics:
@@ -321,24 +338,3 @@ def _digest(sets: tuple[TrainingSet, ...], described: list[object]) -> str:
 def _draw_seed(seed: int, epoch: int) -> int:
     """A seed for PyTorch that differs between epochs and between trainings; epoch -1 is before the first."""
     return int(np.random.default_rng([seed, epoch + 1, 1]).integers(2**63 - 1))
-
-
-@contextmanager
-def _deterministic(threads: int) -> Iterator[None]:
-    """PyTorch with this many threads and nothing that varies or rounds more; its random numbers stay as they were."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    # Filling every new tensor only helps to find reads before writes, and takes an eighth of the time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(torch.random.fork_rng(devices=[]))
-            if torch.cuda.is_available():
-                stack.enter_context(torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False))
-            yield
-    finally:
-        torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

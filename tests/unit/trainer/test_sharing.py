@@ -49,8 +49,8 @@ def test_parts_are_nearly_equal_and_follow_one_another(count: int, parts: int) -
 @pytest.mark.parametrize(("count", "batches", "size"), [(50, 3, 2), (41, 4, 3), (5, 2, 4)])
 def test_every_series_of_a_batch_counts_once(count: int, batches: int, size: int) -> None:
     data, order = _labelled(count), np.random.default_rng(0).permutation(count)
-    whole = list(Batches(data, order, batches, ALONE))
-    parts = [list(Batches(data, order, batches, Group(rank, size))) for rank in range(size)]
+    whole = [one for (one,) in Batches(data, order, batches, ALONE)]
+    parts = [[one for (one,) in Batches(data, order, batches, Group(rank, size, parts=size))] for rank in range(size)]
     assert sum(batch.size for batch in whole) == count
     for number, batch in enumerate(whole):
         own = [part[number] for part in parts]
@@ -84,13 +84,10 @@ def test_gradients_of_the_parts_add_up_to_the_gradient_of_the_batch(layers: int,
     torch.manual_seed(1)
     network = SeriesClassifier(settings)
     data, order = _labelled(41), np.random.default_rng(0).permutation(41)
-    (batch,) = Batches(data, order, 1, ALONE)
+    ((batch,),) = Batches(data, order, 1, ALONE)
     loss, whole = _gradient(network, batch, "float32", 0.25)
-    found = [
-        _gradient(network, part, "float32", 0.25)
-        for rank in range(size)
-        for part in Batches(data, order, 1, Group(rank, size))
-    ]
+    (parts,) = Batches(data, order, 1, Group(parts=size))
+    found = [_gradient(network, part, "float32", 0.25) for part in parts]
     assert sum(part for part, _ in found) == pytest.approx(loss, rel=1e-6)
     torch.testing.assert_close(sum(part for _, part in found), whole, rtol=1e-5, atol=1e-7)
 
