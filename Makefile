@@ -21,7 +21,7 @@ BENCH := bench
 UP := up
 WORKERS ?= 1
 
-.PHONY: help setup servers demo up down test faults lint bench clean
+.PHONY: help setup servers demo up down test faults fuzz lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
@@ -61,8 +61,12 @@ test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped al
 	@$(BIN)/python -m landseries.local.install || { test "$${CI:-}" != true && echo "Going on without" >&2; }
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks
 
-faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte
+faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte; and a source's answers
 	$(BIN)/python -m tests.faults.run --seeds 1 2 3 4 5
+	$(BIN)/python -m tests.faults.sources --faults 500
+
+fuzz: setup ## Damage archives, metadata, images and catalogue items for ten minutes
+	$(BIN)/python -m tests.fuzz --minutes 10
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

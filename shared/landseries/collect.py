@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from landseries import __version__
 from landseries.artifacts.documents import write_json
+from landseries.errors import ArtifactError
+from landseries.markers import Damaged
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES
 from landseries.plan import RunPlan
+from landseries.repairs import repair
 from landseries.stores.base import Store
 from landseries.summary import summarise
 
@@ -23,21 +27,34 @@ _LIBRARIES: Final = ("numpy", "rasterio", "scikit-learn", "torch", "zarr", "pyar
 
 
 def collect(store: Store, plan: RunPlan, folder: Path) -> list[Path]:
-    """Copy a run's results into a folder and write `run.json` beside them; returns what was written."""
+    """Copy a run's results into a folder and write `run.json` beside them; returns what was written.
+
+    Raises:
+        ArtifactError: a result is missing in the store, or corrupt; the unit that wrote it is due again.
+    """
     run = OpenRun(store, plan)
-    written = []
+    try:
+        written = list(_copied(run, folder))
+    except Damaged as damage:
+        repair(store, run, damage)
+        raise ArtifactError(
+            f"{damage}; start the run again, or `landseries sweep` it where workers do it: it is then written anew"
+        ) from damage
+    write_json(folder / "run.json", run_document(run))
+    return [*written, folder / "run.json"]
+
+
+def _copied(run: OpenRun, folder: Path) -> Iterator[Path]:
     for stage in RESULT_STAGES:
-        for _, marker in run.markers.all_of(stage):
+        for unit, marker in run.markers.all_of(stage):
             for name, output in sorted(marker.outputs.items()):
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with store.local(output.key) as path:
+                with run.local(unit, output) as path:
                     incoming = target.with_name(target.name + ".incoming")
                     shutil.copyfile(path, incoming)
                 os.replace(incoming, target)
-                written.append(target)
-    write_json(folder / "run.json", run_document(run))
-    return [*written, folder / "run.json"]
+                yield target
 
 
 def run_document(run: OpenRun) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from landseries.artifacts.documents import digest_of
 from landseries.messages import encode
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan, freeze_plan
 from landseries.service import Handler
-from landseries.stores.base import Store, StoredObject, Tagged
+from landseries.stores.base import Store, StoredObject
+from landseries.stores.tagged import TaggedByDigest
 from landseries.worker import Worker
 
 
@@ -77,7 +77,7 @@ class _DryWorker(Worker):
         return Handler(stop, super()._handler(stage).outside)
 
 
-class _Overlay:
+class _Overlay(TaggedByDigest):
     """A store whose writes stay in memory."""
 
     def __init__(self, base: Store) -> None:
@@ -96,19 +96,8 @@ class _Overlay:
     def get(self, key: str) -> bytes | None:
         return self._written[key] if key in self._written else self._base.get(key)
 
-    def get_tagged(self, key: str) -> Tagged | None:
-        content = self.get(key)
-        return None if content is None else Tagged(content, digest_of(content))
-
-    def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
-        known = self.get_tagged(key)
-        if (None if known is None else known.tag) != tag:
-            return None
-        self.put(key, content)
-        return digest_of(content)
-
-    def local(self, key: str) -> AbstractContextManager[Path]:
-        return self._base.local(key)
+    def local(self, key: str, digest: str | None = None) -> AbstractContextManager[Path]:
+        return self._base.local(key, digest)
 
     def exists(self, key: str) -> bool:
         return key in self._written or self._base.exists(key)

@@ -24,6 +24,10 @@ class NotNow(LandseriesError):
     """The unit has to wait, through no fault of its own."""
 
 
+class SourceAway(NotNow):
+    """The unit has to wait for a source of imagery that does not answer, or says that it is too busy."""
+
+
 class RunCancelled(LandseriesError):
     """Nobody wants the run's units any more."""
 

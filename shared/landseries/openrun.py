@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from landseries.artifacts.documents import digest_of
-from landseries.errors import ArtifactError
+from landseries.errors import ArtifactError, StoreError
 from landseries.markers import MISSING, Damaged, Marker, Markers, Output
 from landseries.pipeline import Pipeline, Unit
 from landseries.plan import RunPlan
@@ -68,9 +70,28 @@ class StoredChoices:
 
 
 class OpenRun:
-    """A run as a worker sees it: its plan, its pipeline and its markers."""
+    """A run as a worker sees it: its plan, its pipeline, its markers and the artifacts that they name."""
 
     def __init__(self, store: Store, plan: RunPlan) -> None:
+        self._store = store
         self.plan = plan
         self.pipeline = Pipeline(plan.extent, StoredChoices(store, plan.run_id))
         self.markers = Markers(store, plan.run_id, self.pipeline)
+
+    @contextmanager
+    def local(self, unit: Unit, output: Output) -> Iterator[Path]:
+        """An artifact as a file whose checksum has just been verified: it may have been damaged since the last time.
+
+        Raises:
+            Damaged: it is missing or corrupt; the unit that wrote it can write it again.
+        """
+        with ExitStack() as stack:
+            try:
+                path = stack.enter_context(self._store.local(output.key, output.digest))
+            except ArtifactError:
+                raise Damaged(unit, output.key, "is corrupt") from None
+            except StoreError:
+                if self._store.exists(output.key):
+                    raise
+                raise Damaged(unit, output.key, MISSING) from None
+            yield path

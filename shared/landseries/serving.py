@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, ParamSpec
 
 from landseries.brokers.base import Delivery
 from landseries.brokers.link import LinkState
@@ -28,6 +28,7 @@ from landseries.pipeline import STAGES, Unit
 from landseries.stores.base import Store
 from landseries.worker import Worker
 
+_P = ParamSpec("_P")
 Ending = Literal["stopped", "idle", "limit", "handed back", "restart", "broken"]
 
 #: How long no message must come before an idle worker goes, where it should.
@@ -196,29 +197,21 @@ class ServiceLoop:
             run_id, unit = decode(message)
             self._check_service(unit)
         except BadMessage as error:
-            self._log.error("put aside", reason=str(error))
             self._metrics.unit_started(message.stage, delivery.waited_s)
-            self._metrics.unit_ended(message.stage, self._put_aside(delivery, str(error)), 0.0)
+            self._metrics.unit_ended(message.stage, self._settled(self._failed, delivery, error), 0.0)
             return
         with bind_unit(run_id, unit, message.traceparent):
             self._metrics.unit_started(unit.stage, delivery.waited_s)
             started = time.monotonic()
-            outcome = self._settled(lambda: self._process(delivery))
+            outcome = self._settled(self._process, delivery)
             seconds = time.monotonic() - started
             self._metrics.unit_ended(unit.stage, outcome, seconds)
             if outcome != "skipped":
                 self._log.info(outcome, seconds=round(seconds, 3), attempt=message.attempt)
 
-    def _put_aside(self, delivery: Delivery, reason: str) -> Outcome:
-        def dead() -> Outcome:
-            delivery.dead(reason)
-            return "dead"
-
-        return self._settled(dead)
-
-    def _settled(self, settle: Callable[[], Outcome]) -> Outcome:
+    def _settled(self, settle: Callable[_P, Outcome], *args: _P.args, **kwargs: _P.kwargs) -> Outcome:
         try:
-            return settle()
+            return settle(*args, **kwargs)
         except BrokerError as error:
             # It could be neither settled nor put off, and is back in its queue.
             self._log.error("the broker refuses what this worker sends", error=str(error))
@@ -247,7 +240,7 @@ class ServiceLoop:
             delivery.later(_WAIT_S)
             return "later"
         except Exception as error:
-            return self._failed(delivery, error, sort_failure(error))
+            return self._failed(delivery, error)
         delivery.ack()
         self._trouble = None
         return processed.outcome
@@ -268,7 +261,8 @@ class ServiceLoop:
                 if delivery.is_lost or self._stop.wait(_POLL_S):
                     raise
 
-    def _failed(self, delivery: Delivery, error: Exception, failure: Failure) -> Outcome:
+    def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
+        failure = sort_failure(error)
         if failure.kind == "drop":
             delivery.ack()
             return "skipped"

@@ -12,7 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,15 +22,15 @@ from landseries import __version__
 from landseries.artifacts.documents import canonical_json, digest_of_file
 from landseries.artifacts.fingerprint import artifact_key
 from landseries.checkpoints import Checkpoints, checkpoint_name
-from landseries.errors import ArtifactError, LandseriesError, Refused, StoreError
+from landseries.errors import ArtifactError, LandseriesError, Refused
 from landseries.identity import declared_outputs, identity_of
 from landseries.leases import Leases
-from landseries.markers import MISSING, Damaged, Marker, Output
+from landseries.markers import Damaged, Marker, Output
 from landseries.memory import peak_rss_mib
 from landseries.messages import BadMessage, Message, decode, encode
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
-from landseries.plan import RunPlan, read_plan
+from landseries.plan import read_plan
 from landseries.repairs import repair
 from landseries.service import Assisted, Context, Empty, Handler, Input, Service, load_service
 from landseries.stores.base import Store
@@ -235,34 +235,13 @@ class Worker:
                 checkpoints=checkpoints,
                 _plan=run.plan,
                 _inputs=inputs,
-                _open=self._open,
+                _open=run.local,
                 _run_markers=lambda: (item for stage in STAGES for item in run.markers.all_of(stage)),
                 _notify=lambda text: self._notify(f"{unit.name}: {text}"),
             )
             shutil.rmtree(checkpoints, ignore_errors=True)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    @contextmanager
-    def _open(self, unit: Unit, output: Output) -> Iterator[Path]:
-        """An artifact as a file whose checksum has just been verified: it may have been damaged since the last time."""
-        with self._fetched(unit, output) as path:
-            if digest_of_file(path) != output.digest:
-                raise Damaged(unit, output.key, "is corrupt")
-            yield path
-
-    @contextmanager
-    def _fetched(self, unit: Unit, output: Output) -> Iterator[Path]:
-        with ExitStack() as stack:
-            try:
-                path = stack.enter_context(self._store.local(output.key))
-            except ArtifactError:
-                raise Damaged(unit, output.key, "is corrupt") from None
-            except StoreError:
-                if self._store.exists(output.key):
-                    raise
-                raise Damaged(unit, output.key, MISSING) from None
-            yield path
 
     def _read_manifest(self, stage: str, identity: str) -> dict[str, Output] | None:
         try:
@@ -307,15 +286,3 @@ class Worker:
             software=__version__,
             **fields,
         )
-
-
-def plan_of(store: Store, run_id: str) -> RunPlan:
-    """The plan of a run that must be there.
-
-    Raises:
-        LandseriesError: there is none.
-    """
-    plan = read_plan(store, run_id)
-    if plan is None:
-        raise LandseriesError(f"there is no run named {run_id!r} in this store")
-    return plan

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.proxy import Proxy
+from support.served import served
 
 
 class Echo(socketserver.BaseRequestHandler):
@@ -29,10 +30,9 @@ class EchoServer(socketserver.ThreadingTCPServer):
 
 @pytest.fixture
 def server() -> Iterator[EchoServer]:
-    with EchoServer(("127.0.0.1", 0), Echo) as running:
-        threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+    running = EchoServer(("127.0.0.1", 0), Echo)
+    with served(running):
         yield running
-        running.shutdown()
 
 
 @pytest.fixture

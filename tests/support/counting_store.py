@@ -49,9 +49,9 @@ class CountingStore:
         return self._store.put_if(key, content, tag)
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
         self._count("local", key)
-        with self._store.local(key) as path:
+        with self._store.local(key, digest) as path:
             yield path
 
     def exists(self, key: str) -> bool:

@@ -24,6 +24,7 @@ import shapely
 from pyproj import Transformer
 
 from landseries_fetcher.sources.metadata import ProductName, parse_name
+from support.served import served
 from support.tiny_archive import LEFT_M, TOP_M
 
 GML = (
@@ -143,17 +144,9 @@ def dhus(archive: Path) -> Iterator[Hub]:
         uuid = str(uuid5(NAMESPACE_URL, name.id))
         products[uuid] = Stored(uuid, name, zipped(root), _footprint())
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    hub = Hub(f"http://127.0.0.1:{server.server_address[1]}/dhus", products)
-    server.hub = hub  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with served(server) as url:
+        server.hub = hub = Hub(f"{url}/dhus", products)  # type: ignore[attr-defined]
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _footprint() -> shapely.Polygon:

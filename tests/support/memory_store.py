@@ -8,10 +8,11 @@ from pathlib import Path
 
 from landseries.artifacts.documents import digest_of
 from landseries.errors import StoreError, StoreUnavailable
-from landseries.stores.base import StoredObject, Tagged, check_key
+from landseries.stores.base import StoredObject, check_key, wrong_bytes
+from landseries.stores.tagged import TaggedByDigest
 
 
-class MemoryStore:
+class MemoryStore(TaggedByDigest):
     """See `landseries.stores.base.Store`.
 
     Attributes:
@@ -39,22 +40,13 @@ class MemoryStore:
     def get(self, key: str) -> bytes | None:
         return self.objects[key][0] if key in self.objects else None
 
-    def get_tagged(self, key: str) -> Tagged | None:
-        content = self.get(key)
-        return None if content is None else Tagged(content, digest_of(content))
-
-    def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
-        known = self.get_tagged(key)
-        if (None if known is None else known.tag) != tag:
-            return None
-        self.put(key, content)
-        return digest_of(content)
-
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
         content = self.get(key)
         if content is None:
             raise StoreError(f"there is no object {key}")
+        if digest not in (None, digest_of(content)):
+            raise wrong_bytes("memory", key)
         with tempfile.NamedTemporaryFile() as file:
             file.write(content)
             file.flush()

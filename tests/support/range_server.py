@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from .served import served
+
 #: What may go wrong with an answer.
 FAULTS: Final = ("reset", "reset_midway", "truncated", "status_500", "status_503", "status_429", "slow", "no_answer")
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 _PIECE_BYTES: Final = 8192
+_COMPANY_S: Final = 10.0
 
 
 @dataclass
@@ -36,11 +39,13 @@ class RangeServer:
         guard: sees path and headers; a status to refuse with, or None.
         retry_after: of the answers 429 and 503.
         delay_s: before each answer.
+        company: no request is answered before so many were in work at the same time, or none more came for 10 s.
         slow_s: between the pieces of a slow body.
         bytes_sent: of bodies, by path.
         requests: by path.
         answers: status -> number.
         faults_done: fault -> number.
+        connections: that were opened.
         times: when each request began, by `time.monotonic`.
         at_once_max: requests in work at the same time, at most.
         ranges: (path, first, last) of each honoured range.
@@ -54,6 +59,7 @@ class RangeServer:
     guard: Callable[[str, dict[str, str]], int | None] = lambda path, headers: None
     retry_after: str | None = "0"
     delay_s: float = 0.0
+    company: int = 0
     slow_s: float = 0.02
     url: str = ""
     bytes_sent: Counter[str] = field(default_factory=Counter)
@@ -63,8 +69,9 @@ class RangeServer:
     times: list[float] = field(default_factory=list)
     ranges: list[tuple[str, int, int]] = field(default_factory=list)
     at_once_max: int = 0
+    connections: int = 0
     _at_once: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def sent(self) -> int:
@@ -86,6 +93,13 @@ class RangeServer:
             self.times.append(time.monotonic())
             self._at_once += 1
             self.at_once_max = max(self.at_once_max, self._at_once)
+            self._lock.notify_all()
+
+    def await_company(self) -> None:
+        """Hold a request until there were as many at once as there shall be."""
+        with self._lock:
+            while self.at_once_max < self.company and self._lock.wait(_COMPANY_S):
+                pass
 
     def leave(self) -> None:
         """A request is as good as answered."""
@@ -101,16 +115,8 @@ def range_server(files: dict[str, bytes] | None = None) -> Iterator[RangeServer]
     class Handler(_Handler):
         server_state = state
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with served(_Server(("127.0.0.1", 0), Handler)) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def random_faults(seed: int, share: float, kinds: tuple[str, ...] = FAULTS) -> Callable[[str], str | None]:
@@ -126,8 +132,6 @@ def random_faults(seed: int, share: float, kinds: tuple[str, ...] = FAULTS) -> C
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that are broken on purpose need no traceback; other mistakes do."""
         if not isinstance(sys.exception(), OSError | ValueError):
@@ -139,6 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server_state: RangeServer
 
+    def setup(self) -> None:
+        super().setup()
+        self.server_state.connections += 1
+
     def do_GET(self) -> None:
         state = self.server_state
         path = self.path.split("?")[0].lstrip("/")
@@ -148,6 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = state.fault(path)
         if fault is not None:
             state.faults_done[fault] += 1
+        state.await_company()
         time.sleep(state.delay_s)
         try:
             self._answer(path, fault)

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
+from hypothesis import strategies as st
 
+from landseries_fetcher.remote.reader import FileRanges
+from landseries_fetcher.remote.sparse import SparseCopy
 from landseries_fetcher.remote.windows import PixelWindow
 
 
@@ -40,6 +43,23 @@ def write_image(path: Path, values: npt.NDArray[Any], driver: str, **options: An
     ) as target:
         target.write(values)
     return path
+
+
+def copy_of(folder: Path, image: Path) -> tuple[SparseCopy, FileRanges]:
+    """An empty copy of an image, to be filled from it, and what counts the bytes that are read for it."""
+    reader = FileRanges(image)
+    return SparseCopy(folder, f"copy{image.suffix}", lambda known: reader), reader
+
+
+def windows(rows: int, columns: int) -> st.SearchStrategy[PixelWindow]:
+    """Windows within an image, up to half as high and wide."""
+    return st.builds(
+        lambda x, y, width, height: PixelWindow(x, y, min(width, columns - x), min(height, rows - y)),
+        st.integers(0, columns - 1),
+        st.integers(0, rows - 1),
+        st.integers(1, columns // 2),
+        st.integers(1, rows // 2),
+    )
 
 
 def read_window(path: Path, window: PixelWindow, driver: str, **options: Any) -> npt.NDArray[Any]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from landseries.errors import StoreError
+from landseries.errors import ArtifactError, StoreError
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
 _KEY_LENGTH: Final = 900
@@ -74,12 +74,16 @@ class Store(Protocol):
             The new tag; None where another write came first, and nothing was written.
         """
 
-    def local(self, key: str) -> AbstractContextManager[Path]:
+    def local(self, key: str, digest: str | None = None) -> AbstractContextManager[Path]:
         """An object as a file that can be read while the context is open, and must not be changed.
+
+        Args:
+            key: of the object.
+            digest: SHA-256 of the bytes that it must have; they are read for it once, before the context is entered.
 
         Raises:
             StoreError: there is no such object.
-            ArtifactError: its bytes are not those that were put.
+            ArtifactError: its bytes are not those that were put, or have another digest.
         """
 
     def exists(self, key: str) -> bool:
@@ -90,6 +94,14 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object, where there is one."""
+
+
+def wrong_bytes(where: str, key: str) -> ArtifactError:
+    """What to say of an object whose bytes changed in the store."""
+    return ArtifactError(
+        f"{where}: the bytes of {key} are not those that were put (their SHA-256 differs); delete it, and what needs "
+        "it makes it again"
+    )
 
 
 def check_key(key: str) -> str:

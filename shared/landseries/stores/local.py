@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -13,15 +12,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from landseries.artifacts.documents import digest_of
+from landseries.artifacts.documents import digest_of_file
 from landseries.errors import StoreError, StoreFull
-from landseries.stores.base import StoredObject, Tagged, check_key
+from landseries.filelocks import locked
+from landseries.stores.base import StoredObject, check_key, wrong_bytes
+from landseries.stores.tagged import TaggedByDigest
 
 #: Unfinished writes; on the same file system as the objects, so that finishing is one rename.
 _INCOMING: Final = ".incoming"
 
 
-class LocalStore:
+class LocalStore(TaggedByDigest):
     """A folder of files, one per object.
 
     A write goes to a file of its own beside the objects and is then renamed (or linked, where it must be new), so a
@@ -66,27 +67,19 @@ class LocalStore:
         self.bytes_out += len(content)
         return content
 
-    def get_tagged(self, key: str) -> Tagged | None:
-        """See `Store.get_tagged`; the tag is the content's digest."""
-        content = self.get(key)
-        return None if content is None else Tagged(content, digest_of(content))
-
     def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
         """See `Store.put_if`; processes of this machine take turns by a lock on one file."""
-        with (self.folder / _INCOMING / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            known = self.get_tagged(key)
-            if (None if known is None else known.tag) != tag:
-                return None
-            self.put(key, content)
-        return digest_of(content)
+        with locked(self.folder / _INCOMING / "lock"):
+            return super().put_if(key, content, tag)
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
         """See `Store.local`; the object's own file."""
         path = self._path(key)
         if not path.is_file():
             raise StoreError(f"{self.folder}: there is no object {key}")
+        if digest is not None and digest_of_file(path) != digest:
+            raise wrong_bytes(str(self.folder), key)
         self.bytes_out += path.stat().st_size
         yield path
 

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 from landseries.artifacts.documents import digest_of, digest_of_file
 from landseries.connections import STORE_PREFIX, StoreConnection
-from landseries.errors import ArtifactError, StoreError, StoreFull
-from landseries.stores.base import StoredObject, Tagged, check_key
+from landseries.errors import StoreError, StoreFull
+from landseries.stores.base import StoredObject, Tagged, check_key, wrong_bytes
 from landseries.stores.patience import Patience
 from landseries.stores.s3_clients import S3Clients
 from landseries.stores.s3_errors import CLIENT_ERRORS, answer_of, explain, is_missing, is_precondition, is_uncertain
@@ -64,6 +64,7 @@ class MinioStore:
         self.bytes_out = 0
         self._connection = connection
         self._bucket = connection.bucket
+        self._place = f"{connection.url}/{connection.bucket}"
         self._scratch = scratch
         self._clients = S3Clients(connection)
         self._patience = Patience(connection.patience_s)
@@ -113,10 +114,10 @@ class MinioStore:
             if headers.get(_HEADER + DIGEST) in (None, digest_of(content)):
                 self.bytes_out += len(content)
                 return Tagged(content, headers.get("etag", ""))
-        raise self._corrupt(key)
+        raise wrong_bytes(self._place, key)
 
     @contextmanager
-    def local(self, key: str) -> Iterator[Path]:
+    def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
         """See `Store.local`; a copy in the scratch folder, named as the last part of the key."""
         check_key(key)
         try:
@@ -127,7 +128,7 @@ class MinioStore:
             raise _explain_scratch(error, self._scratch or Path(tempfile.gettempdir())) from error
         try:
             path = folder / key.rsplit("/", 1)[-1]
-            self._fetch(key, path)
+            self._fetch(key, path, digest)
             yield path
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -249,21 +250,21 @@ class MinioStore:
         with self._response(key) as response:
             return None if response is None else (response.read(), response.headers)
 
-    def _fetch(self, key: str, path: Path) -> None:
+    def _fetch(self, key: str, path: Path, digest: str | None) -> None:
         """An object's verified content as a file."""
 
         def copy() -> bool:
             with self._response(key) as response:
                 if response is None:
-                    raise StoreError(f"{self._connection.url}/{self._bucket}: there is no object {key}")
-                digest = self._pour(response, path)
-                return response.headers.get(_HEADER + DIGEST) in (None, digest)
+                    raise StoreError(f"{self._place}: there is no object {key}")
+                found = self._pour(response, path)
+                return {digest, response.headers.get(_HEADER + DIGEST)} <= {None, found}
 
         for _ in range(2):
             if self._ask(f"read {key}", copy):
                 self.bytes_out += path.stat().st_size
                 return
-        raise self._corrupt(key)
+        raise wrong_bytes(self._place, key)
 
     def _pour(self, response: Any, path: Path) -> str:
         """Write a response's body to a file; its digest."""
@@ -318,12 +319,6 @@ class MinioStore:
                 raise explain(error, self._connection, doing) from error
 
         return self._patience.call(attempt)
-
-    def _corrupt(self, key: str) -> ArtifactError:
-        return ArtifactError(
-            f"{self._connection.url}/{self._bucket}: the bytes of {key} are not those that were put (their SHA-256 "
-            "differs); delete it, and what needs it makes it again"
-        )
 
 
 def _opened(content: bytes | Path) -> BinaryIO:

@@ -80,8 +80,8 @@ def test_a_beat_during_restore_copies_no_half_file_back(store: LocalStore, tmp_p
 
     class Beating(LocalStore):
         @contextmanager
-        def local(self, key: str) -> Iterator[Path]:
-            with super().local(key) as path:
+        def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
+            with super().local(key, digest) as path:
                 yield path
                 (incoming,) = (tmp_path / "two").iterdir()
                 content = incoming.read_bytes()
@@ -104,10 +104,10 @@ def test_a_damaged_copy_is_left_out_and_removed(store: LocalStore, tmp_path: Pat
 
     class Damaging(LocalStore):
         @contextmanager
-        def local(self, key: str) -> Iterator[Path]:
+        def local(self, key: str, digest: str | None = None) -> Iterator[Path]:
             if key.endswith("bad.pt"):
                 raise ArtifactError(f"{key}: other bytes than were put")
-            with super().local(key) as path:
+            with super().local(key, digest) as path:
                 yield path
 
     checkpoints(Damaging(store.folder), tmp_path / "two").restore()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -12,20 +12,18 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from landseries_fetcher.remote.byte_ranges import ByteRange
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
+from landseries_fetcher.remote.persistent_ranges import PersistentRanges
 from landseries_fetcher.remote.reader import (
     CHUNK_BYTES,
     HEAD_BYTES,
     Gate,
     Identity,
-    OpenGate,
     RemoteChanged,
     RemoteError,
     RemoteForbidden,
     RemoteMissing,
     checked_size,
-    within,
 )
 
 _CONNECT_S: Final = 10.0
@@ -72,7 +70,7 @@ def new_pool(ca_file: str | None = None) -> urllib3.PoolManager:
     )
 
 
-class HttpRanges:
+class HttpRanges(PersistentRanges):
     """One object at a URL; see `RangeReader`."""
 
     def __init__(
@@ -100,23 +98,9 @@ class HttpRanges:
         """
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise RemoteError(f"{url[:200]!r} is no URL of an image; it must begin with https:// or http://")
-        self.name = url.split("?")[0].split("#")[0]
         self._url, self._pool, self._signer = url, pool, signer
-        self._gate = gate or OpenGate()
-        self._persistence = persistence or Persistence()
         self._must_renew = False
-        self.identity = known or Identity(0, "")
-        self._head = b""
-        if known is None:
-            self._persistence.call(self._begin, self.name)
-
-    def read(self, ranges: Sequence[ByteRange]) -> Iterator[tuple[int, bytes]]:
-        """See `RangeReader.read`."""
-        for start, stop in within(ranges, self.identity.size, self.name):
-            known = self._head[start:stop]
-            if known:
-                yield start, known
-            yield from self._persistence.deliver(self._ask, start + len(known), stop, self._gate, self.name)
+        super().__init__(url.split("?")[0].split("#")[0], gate, persistence, known)
 
     def _begin(self) -> None:
         with self._gate.request(), self._response({"Range": f"bytes=0-{HEAD_BYTES - 1}"}) as response:
@@ -183,8 +167,11 @@ class HttpRanges:
         except (HTTPError, OSError) as error:
             raise Interrupted(_reason(error)) from error
         finally:
-            # Not released into the pool: that would first wait for the rest of a body that nobody wants.
-            if response.length_remaining:
+            if response.length_remaining == 0:
+                # An empty body must be read as well: else the connection sends another request and takes no answer.
+                response.drain_conn()
+            else:
+                # Not released into the pool: that would first wait for the rest of a body that nobody wants.
                 response.close()
             response.release_conn()
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
 
-from landseries_fetcher.remote.byte_ranges import ByteRange
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
+from landseries_fetcher.remote.persistent_ranges import PersistentRanges
 from landseries_fetcher.remote.reader import (
     HEAD_BYTES,
     Gate,
     Identity,
-    OpenGate,
     RemoteChanged,
     RemoteError,
     RemoteForbidden,
     RemoteMissing,
     checked_size,
-    within,
 )
 
 _AWAY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -70,7 +68,7 @@ def new_client(
     )
 
 
-class S3Ranges:
+class S3Ranges(PersistentRanges):
     """One object of a bucket; see `RangeReader`."""
 
     def __init__(
@@ -96,22 +94,8 @@ class S3Ranges:
         Raises:
             RemoteError: see `RangeReader.read`.
         """
-        self.name = f"s3://{bucket}/{key}"
         self._client, self._bucket, self._key = client, bucket, key
-        self._gate = gate or OpenGate()
-        self._persistence = persistence or Persistence()
-        self.identity = known or Identity(0, "")
-        self._head = b""
-        if known is None:
-            self._persistence.call(self._begin, self.name)
-
-    def read(self, ranges: Sequence[ByteRange]) -> Iterator[tuple[int, bytes]]:
-        """See `RangeReader.read`."""
-        for start, stop in within(ranges, self.identity.size, self.name):
-            known = self._head[start:stop]
-            if known:
-                yield start, known
-            yield from self._persistence.deliver(self._ask, start + len(known), stop, self._gate, self.name)
+        super().__init__(f"s3://{bucket}/{key}", gate, persistence, known)
 
     def _begin(self) -> None:
         with self._gate.request():

@@ -13,12 +13,11 @@ import pytest
 import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.remote_images import noisy, part_of, read_window, write_image
+from support.remote_images import copy_of, noisy, part_of, read_window, windows, write_image
 
 from landseries_fetcher.remote.byte_ranges import total
 from landseries_fetcher.remote.cog_index import block_ranges, ensure_window, levels
-from landseries_fetcher.remote.reader import FileRanges, RemoteError
-from landseries_fetcher.remote.sparse import SparseCopy
+from landseries_fetcher.remote.reader import RemoteError
 from landseries_fetcher.remote.tiff_structure import read_structure
 from landseries_fetcher.remote.windows import BadStructure, PixelWindow
 
@@ -48,24 +47,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def _copy(folder: Path, image: Path) -> tuple[SparseCopy, FileRanges]:
-    reader = FileRanges(image)
-    return SparseCopy(folder, "copy.tif", lambda known: reader), reader
-
-
-def windows() -> st.SearchStrategy[PixelWindow]:
-    return st.builds(
-        lambda x, y, width, height: PixelWindow(x, y, min(width, COLUMNS - x), min(height, ROWS - y)),
-        st.integers(0, COLUMNS - 1),
-        st.integers(0, ROWS - 1),
-        st.integers(1, COLUMNS // 2),
-        st.integers(1, ROWS // 2),
-    )
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=15, deadline=None)
-@given(window=windows(), second=windows())
+@given(window=windows(ROWS, COLUMNS), second=windows(ROWS, COLUMNS))
 def test_windows_are_those_of_the_whole_file(
     images: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
@@ -73,7 +57,7 @@ def test_windows_are_those_of_the_whole_file(
     window: PixelWindow,
     second: PixelWindow,
 ) -> None:
-    copy, reader = _copy(tmp_path_factory.mktemp("copy"), images[kind])
+    copy, reader = copy_of(tmp_path_factory.mktemp("copy"), images[kind])
     for wanted in (window, second):
         ensure_window(copy, [wanted])
         assert np.array_equal(read_window(copy.path, wanted, "GTiff"), part_of(VALUES, wanted))
@@ -87,11 +71,11 @@ def test_windows_are_those_of_the_whole_file(
 
 @pytest.mark.parametrize("kind", ["cog", "big", "plain"])
 @settings(max_examples=15, deadline=None)
-@given(window=windows())
+@given(window=windows(ROWS, COLUMNS))
 def test_overviews(
     images: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, kind: str, window: PixelWindow
 ) -> None:
-    copy, _ = _copy(tmp_path_factory.mktemp("copy"), images[kind])
+    copy, _ = copy_of(tmp_path_factory.mktemp("copy"), images[kind])
     with copy.filling() as filling:
         shapes = levels(read_structure(filling))
     assert shapes[0] == (COLUMNS, ROWS)
@@ -108,12 +92,12 @@ def test_overviews(
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=20, deadline=None)
-@given(window=windows())
+@given(window=windows(ROWS, COLUMNS))
 def test_bytes_of_a_window(
     images: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, kind: str, window: PixelWindow
 ) -> None:
     """At most 1.3 times the bytes of its blocks, plus headers, which are read in pages of 16 KiB."""
-    copy, reader = _copy(tmp_path_factory.mktemp("copy"), images[kind])
+    copy, reader = copy_of(tmp_path_factory.mktemp("copy"), images[kind])
     ensure_window(copy, [window])
     with copy.filling() as filling:
         structure = read_structure(filling)
@@ -122,7 +106,7 @@ def test_bytes_of_a_window(
 
 
 def test_blocks_are_those_that_gdal_finds(images: dict[str, Path], tmp_path: Path) -> None:
-    copy, _ = _copy(tmp_path, images["planes"])
+    copy, _ = copy_of(tmp_path, images["planes"])
     with copy.filling() as filling:
         directory = read_structure(filling).directories[0]
     with rasterio.open(images["planes"]) as source:
@@ -138,7 +122,7 @@ def test_blocks_are_those_that_gdal_finds(images: dict[str, Path], tmp_path: Pat
 def test_real_images(real_data: Path, tmp_path: Path, band: str) -> None:
     image = real_data / "s2_cog_29RKH" / f"{band}.tif"
     window = PixelWindow(520, 530, 240, 240)
-    copy, _ = _copy(tmp_path, image)
+    copy, _ = copy_of(tmp_path, image)
     fetched = ensure_window(copy, [window])
     assert np.array_equal(read_window(copy.path, window, "GTiff"), read_window(image, window, "GTiff"))
     with copy.filling() as filling:
@@ -154,7 +138,7 @@ def test_five_percent_of_a_product_cost_a_tenth_at_most(tmp_path: Path) -> None:
     draw = np.random.default_rng(3)
     shares = []
     for place in range(12):
-        copy, reader = _copy(tmp_path / str(place), image)
+        copy, reader = copy_of(tmp_path / str(place), image)
         column, row = (int(number) for number in draw.integers(0, 1408 - side, 2))
         ensure_window(copy, [PixelWindow(column, row, side, side)])
         shares.append(reader.bytes_read / image.stat().st_size)
@@ -172,7 +156,7 @@ def test_damaged_headers_are_refused_or_read(
     folder = tmp_path_factory.mktemp("hostile")
     image = folder / "image.tif"
     image.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
-    copy, reader = _copy(folder / "copy", image)
+    copy, reader = copy_of(folder / "copy", image)
     with suppress(RemoteError):
         ensure_window(copy, [PixelWindow(0, 0, 50, 50)])
     assert reader.bytes_read <= len(content)
@@ -188,7 +172,7 @@ def test_numbers_beyond_all_bounds_are_refused(tmp_path: Path, tag: int, kind: i
     packed = b"".join(struct.pack("<HHII", name, *entry) for name, entry in sorted(entries.items()))
     image = tmp_path / "image.tif"
     image.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4) + os.urandom(500))
-    copy, _ = _copy(tmp_path / "copy", image)
+    copy, _ = copy_of(tmp_path / "copy", image)
     with pytest.raises(BadStructure):
         ensure_window(copy, [PixelWindow(0, 0, 50, 50)])
 
@@ -199,6 +183,6 @@ def test_directories_in_a_circle_are_refused(images: dict[str, Path], tmp_path: 
     fields.append(struct.pack("<HHII", 279, 4, 1, 2))
     image = tmp_path / "image.tif"
     image.write_bytes(b"II*\0" + struct.pack("<IH", 8, 4) + b"".join(fields) + struct.pack("<I", 8) + bytes(100))
-    copy, _ = _copy(tmp_path / "copy", image)
+    copy, _ = copy_of(tmp_path / "copy", image)
     with pytest.raises(BadStructure, match="circle"):
         ensure_window(copy, [PixelWindow(0, 0, 1, 1)])

@@ -71,6 +71,20 @@ def test_what_is_known_is_not_asked_again(server: RangeServer, pool: urllib3.Poo
     assert server.sent == 200
 
 
+@pytest.mark.parametrize("kind", ["status_503", "status_429"])
+def test_after_a_refusal_no_request_is_sent_in_vain(server: RangeServer, pool: urllib3.PoolManager, kind: str) -> None:
+    """A connection whose last answer had no body is fit for the next request: here another reader's, meanwhile."""
+    other = _reader(server, pool)
+    turns = iter([kind, None, None])
+    server.fault = lambda path: next(turns)
+    waiting = Persistence(sleep=lambda seconds: found.append(_read(other, (20_000, 30_000))))
+    found: list[bytes] = []
+    _reader(server, pool, persistence=waiting)
+    assert found == [CONTENT[20_000:30_000]]
+    assert sum(server.requests.values()) == 4
+    assert server.connections == 1
+
+
 @pytest.mark.parametrize("kind", FAULTS)
 def test_every_fault_is_outlasted(server: RangeServer, pool: urllib3.PoolManager, kind: str) -> None:
     """Each other request fails; what came before the fault is not asked for again."""

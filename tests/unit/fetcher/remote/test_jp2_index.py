@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.remote_images import noisy, part_of, read_window, scattered_tile_parts, write_image
+from support.remote_images import copy_of, noisy, part_of, read_window, scattered_tile_parts, windows, write_image
 
 from landseries_fetcher.jp2 import incompleteness
 from landseries_fetcher.remote.byte_ranges import total
 from landseries_fetcher.remote.jp2_index import Jp2Index, TilePart, ensure_window, read_index
-from landseries_fetcher.remote.reader import FileRanges, RemoteError
-from landseries_fetcher.remote.sparse import SparseCopy
+from landseries_fetcher.remote.reader import RemoteError
 from landseries_fetcher.remote.windows import BadStructure, PixelWindow
 
 ROWS, COLUMNS = 700, 900
@@ -46,24 +45,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def _copy(folder: Path, image: Path) -> tuple[SparseCopy, FileRanges]:
-    reader = FileRanges(image)
-    return SparseCopy(folder, "copy.jp2", lambda known: reader), reader
-
-
-def windows() -> st.SearchStrategy[PixelWindow]:
-    return st.builds(
-        lambda x, y, width, height: PixelWindow(x, y, min(width, COLUMNS - x), min(height, ROWS - y)),
-        st.integers(0, COLUMNS - 1),
-        st.integers(0, ROWS - 1),
-        st.integers(1, COLUMNS // 2),
-        st.integers(1, ROWS // 2),
-    )
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=15, deadline=None)
-@given(window=windows(), second=windows())
+@given(window=windows(ROWS, COLUMNS), second=windows(ROWS, COLUMNS))
 def test_windows_are_those_of_the_whole_file(
     images: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
@@ -71,7 +55,7 @@ def test_windows_are_those_of_the_whole_file(
     window: PixelWindow,
     second: PixelWindow,
 ) -> None:
-    copy, reader = _copy(tmp_path_factory.mktemp("copy"), images[kind])
+    copy, reader = copy_of(tmp_path_factory.mktemp("copy"), images[kind])
     for wanted in (window, second):
         ensure_window(copy, [wanted])
         assert incompleteness(copy.path) is None
@@ -83,7 +67,7 @@ def test_windows_are_those_of_the_whole_file(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kinds_are_what_they_should_be(images: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    copy, _ = _copy(tmp_path, images[kind])
+    copy, _ = copy_of(tmp_path, images[kind])
     with copy.filling() as filling:
         index = read_index(filling)
     assert index.is_listed == (kind in LISTED)
@@ -96,12 +80,12 @@ def test_the_kinds_are_what_they_should_be(images: dict[str, Path], tmp_path: Pa
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25, deadline=None)
-@given(window=windows())
+@given(window=windows(ROWS, COLUMNS))
 def test_bytes_of_a_window(
     images: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, kind: str, window: PixelWindow
 ) -> None:
     """At most 1.3 times the bytes of its blocks, plus headers: pages of 512 bytes for tile-parts, 16 KiB in front."""
-    copy, reader = _copy(tmp_path_factory.mktemp("copy"), images[kind])
+    copy, reader = copy_of(tmp_path_factory.mktemp("copy"), images[kind])
     ensure_window(copy, [window])
     with copy.filling() as filling:
         index = read_index(filling)
@@ -112,7 +96,7 @@ def test_bytes_of_a_window(
 def test_a_decoder_that_knows_no_list_finds_its_way(images: dict[str, Path], tmp_path: Path) -> None:
     """The marker TLM becomes a comment of the same length, so that the decoder has to walk."""
     window = PixelWindow(300, 400, 100, 200)
-    copy, _ = _copy(tmp_path, images["listed"])
+    copy, _ = copy_of(tmp_path, images["listed"])
     ensure_window(copy, [window])
     content = copy.path.read_bytes()
     place = content.index(b"\xff\x55", content.index(b"jp2c"))
@@ -133,7 +117,7 @@ def test_a_wrong_list_is_not_believed(images: dict[str, Path], tmp_path: Path) -
     wrong = tmp_path / "wrong.jp2"
     wrong.write_bytes(content[:first] + swapped + content[first + 2 * entry :])
     window = PixelWindow(260, 0, 100, 100)
-    copy, _ = _copy(tmp_path / "copy", wrong)
+    copy, _ = copy_of(tmp_path / "copy", wrong)
     ensure_window(copy, [window])
     with copy.filling() as filling:
         assert not copy.recall("jp2-index")["is_listed"]
@@ -144,7 +128,7 @@ def test_a_wrong_list_is_not_believed(images: dict[str, Path], tmp_path: Path) -
 
 
 def test_a_window_of_everything_is_one_walk_less(images: dict[str, Path], tmp_path: Path) -> None:
-    copy, reader = _copy(tmp_path, images["walked"])
+    copy, reader = copy_of(tmp_path, images["walked"])
     ensure_window(copy, [PixelWindow(-5, -5, COLUMNS + 10, ROWS + 10)])
     assert copy.is_complete()
     assert reader.requests == 2
@@ -152,7 +136,7 @@ def test_a_window_of_everything_is_one_walk_less(images: dict[str, Path], tmp_pa
 
 
 def test_windows_beyond_the_image_cost_headers_only(images: dict[str, Path], tmp_path: Path) -> None:
-    copy, _ = _copy(tmp_path, images["listed"])
+    copy, _ = copy_of(tmp_path, images["listed"])
     ensure_window(copy, [PixelWindow(COLUMNS, 0, 10, 10), PixelWindow(-20, 0, 20, 10)])
     with copy.filling() as filling:
         assert filling.ensure(read_index(filling).fixed_ranges()) == 0
@@ -199,7 +183,7 @@ def test_damaged_headers_are_refused_or_read(
     folder = tmp_path_factory.mktemp("hostile")
     image = folder / "image.jp2"
     image.write_bytes(content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
-    copy, reader = _copy(folder / "copy", image)
+    copy, reader = copy_of(folder / "copy", image)
     with suppress(RemoteError):
         ensure_window(copy, [PixelWindow(0, 0, 50, 50)])
     assert reader.bytes_read <= 2 * len(content)
@@ -208,14 +192,14 @@ def test_damaged_headers_are_refused_or_read(
 def test_something_else_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.jp2"
     other.write_bytes(b"<html>quota exceeded</html>")
-    copy, _ = _copy(tmp_path / "copy", other)
+    copy, _ = copy_of(tmp_path / "copy", other)
     with pytest.raises(BadStructure, match=r"other\.jp2 is no JPEG 2000 file"):
         ensure_window(copy, [PixelWindow(0, 0, 1, 1)])
 
 
 def test_a_remembered_index_of_another_version_is_read_anew(images: dict[str, Path], tmp_path: Path) -> None:
     window = PixelWindow(0, 0, 10, 10)
-    copy, _ = _copy(tmp_path, images["walked"])
+    copy, _ = copy_of(tmp_path, images["walked"])
     ensure_window(copy, [window])
     kept = copy.recall("jp2-index")
     others: list[Any] = [{**kept, "version": 0}, [], {"version": 1}, {**kept, "origin": 3}]

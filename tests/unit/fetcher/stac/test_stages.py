@@ -4,61 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pytest
-import rasterio
-import shapely
-from affine import Affine
-from pyproj import Transformer
-from support.harness import Bench
+from support.archive_bench import HARMONY, SEARCH, archive_bench
+from support.harness import decided
 from support.stac_server import StacServer
-from support.tiny_archive import TOP_M, TinyProduct, scene_of
+from support.tiny_archive import TinyProduct, scene_of
 
 from landseries.artifacts.documents import digest_of_file, read_json
-from landseries.config import LoadedConfig, parse_config
-from landseries.legend import load_legend
-from landseries.numerics import NumericsProfile
 from landseries.pipeline import Unit
-from landseries.plan import make_plan
-from landseries_fetcher.describing import describe
 from landseries_fetcher.handlers import fetch, fetch_outside, search, search_outside
 
-SEARCH = Unit("search", ("32TQS", "2018"))
-BOX_M = (700_161.0, TOP_M - 639.0, 700_639.0, TOP_M - 1.0)
 
-
-def _bench(folder: Path, name: str, source: dict[str, Any]) -> Bench:
-    to_lonlat = Transformer.from_crs("EPSG:32632", "EPSG:4326", always_xy=True)
-    content = {
-        "name": "test",
-        "area": {"bbox": [0, 0, 1, 1]},
-        "years": [2018],
-        "source": source,
-        "reference": {"path": "map.tif", "year": 2018},
-        "grid": {"tile_size_px": 32},
-    }
-    loaded = LoadedConfig(
-        path=folder / "config.yaml",
-        run=parse_config(content, "config.yaml"),
-        legend=load_legend("corine"),
-        area=shapely.transform(shapely.box(*BOX_M), to_lonlat.transform, interleaved=False),
-    )
-    return Bench(make_plan(loaded, describe(loaded), NumericsProfile()), folder / name)
-
-
-@pytest.fixture
-def existing_map(tmp_path: Path) -> None:
-    left, bottom, right, top = rasterio.warp.transform_bounds("EPSG:32632", "EPSG:3035", *BOX_M)
-    shape = (round((top - bottom) / 100) + 20, round((right - left) / 100) + 20)
-    profile = {"driver": "GTiff", "width": shape[1], "height": shape[0], "count": 1, "dtype": "uint16"}
-    transform = Affine(100, 0, left - 1_000, 0, -100, top + 1_000)
-    with rasterio.open(tmp_path / "map.tif", "w", crs="EPSG:3035", transform=transform, **profile) as target:
-        target.write(np.full(shape, 312, dtype=np.uint16), 1)
-
-
-@pytest.mark.usefixtures("existing_map")
 def test_search_and_fetch_through_the_stages(
     earth_search: Callable[..., Path], api: StacServer, tmp_path: Path
 ) -> None:
@@ -66,8 +22,8 @@ def test_search_and_fetch_through_the_stages(
     scene[10:14, 20:26] = 9
     product = TinyProduct(baseline="0500", offset=-1000, level=3_000, scene=scene, discriminator="20230101T000000")
     earth_search(product, TinyProduct(scene=scene))
-    folder = _bench(tmp_path, "folder", {"kind": "safe", "path": str(tmp_path / "products")})
-    remote = _bench(tmp_path, "remote", {"kind": "earth-search", "url": api.url, "cache": "cache"})
+    folder = archive_bench(tmp_path, "folder", {"kind": "safe", "path": str(tmp_path / "products")})
+    remote = archive_bench(tmp_path, "remote", {"kind": "earth-search", "url": api.url, "cache": "cache"})
     assert folder.plan.tile == remote.plan.tile
     digests, chosen, verdicts = [], [], []
     unit = Unit("fetch", ("32TQS", "2018", product.acquisition))
@@ -75,7 +31,8 @@ def test_search_and_fetch_through_the_stages(
         searched = bench.run(search, SEARCH)
         chosen.append(read_json(searched["chosen.json"]))
         verdicts.append(read_json(searched["search.json"])["tiles"])
-        fetched = bench.run(fetch, unit, {SEARCH: searched})
+        given = {SEARCH: searched, HARMONY: decided(tmp_path, product.acquisition)}
+        fetched = bench.run(fetch, unit, given)
         assert len(fetched) == 4
         digests.append({name: digest_of_file(path) for name, path in fetched.items()})
     assert chosen[0] == chosen[1]
@@ -84,4 +41,4 @@ def test_search_and_fetch_through_the_stages(
     outside = search_outside(remote.context(SEARCH))
     assert outside == search_outside(remote.context(SEARCH))
     assert set(outside) == {product.name, TinyProduct().name, "offsets"}
-    assert fetch_outside(remote.context(unit, {SEARCH: searched})).keys() == {product.name, "offsets"}
+    assert fetch_outside(remote.context(unit, given)).keys() == {product.name, "offsets"}

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from landseries.errors import StoreError
+from landseries.artifacts.documents import digest_of
+from landseries.errors import ArtifactError, StoreError
 from landseries.stores.base import Store, Tagged, check_key
 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True)
@@ -54,6 +55,15 @@ class StoreBehaviour:
         (tmp_path / "file").write_bytes(b"from a file")
         store.put("a/c", tmp_path / "file")
         assert store.get("a/c") == b"from a file"
+
+    def test_other_bytes_than_expected_are_not_given_away(self, store: Store) -> None:
+        store.put("a/b", b"one")
+        with store.local("a/b", digest_of(b"one")) as path:
+            assert path.read_bytes() == b"one"
+        with pytest.raises(ArtifactError, match="a/b are not those that were put"), store.local("a/b", digest_of(b"1")):
+            pytest.fail("nothing can be read")
+        with pytest.raises(StoreError, match="no/such"), store.local("no/such", digest_of(b"one")):
+            pytest.fail("nothing is there")
 
     def test_put_replaces_and_put_new_does_not(self, store: Store) -> None:
         assert store.put_new("k", b"first")

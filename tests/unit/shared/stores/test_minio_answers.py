@@ -1,6 +1,5 @@
 """What the bucket's store makes of bad answers: lost, cut short, refused, redirected, or for now."""
 
-import threading
 import time
 import urllib.request
 import uuid
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
+from support.served import served
 
 from landseries.connections import StoreConnection
 from landseries.errors import ArtifactError, StoreError, StoreFull, StoreUnavailable
@@ -24,8 +24,6 @@ Fault = str | tuple[int, str]
 
 class Front(ThreadingHTTPServer):
     """A service in front of the real one that misbehaves as told, once for each fault and in their order."""
-
-    daemon_threads = True
 
     def __init__(self, behind: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -94,12 +92,8 @@ def _error(code: str) -> bytes:
 @pytest.fixture
 def front(s3_service: str) -> Iterator[Front]:
     server = Front(s3_service)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(server):
+        yield server
 
 
 def connect(front: Front, **fields: object) -> StoreConnection:
@@ -277,19 +271,12 @@ def test_an_address_that_is_no_s3_service(tmp_path: Path) -> None:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        store = MinioStore(StoreConnection(url=f"http://127.0.0.1:{server.server_address[1]}"))
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), Page)) as url:
+        store = MinioStore(StoreConnection(url=url))
         for call in (lambda: store.put("a", b"1"), lambda: store.put_new("a", b"1")):
             with pytest.raises(StoreError, match="LANDSERIES_STORE_URL the address of its S3 service") as raised:
                 call()
             assert not isinstance(raised.value, StoreUnavailable)
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_an_object_of_others_is_read_as_it_is(s3_service: str, front: Front, store: MinioStore) -> None:

@@ -1,6 +1,5 @@
 """What answers is a web server, but no S3 service: a proxy's page must not pass for an empty store."""
 
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from support.served import served
 
 from landseries.connections import StoreConnection
 from landseries.errors import StoreError
@@ -34,13 +34,9 @@ class _Page(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     keys = {"access_key": SecretStr("someone"), "secret_key": SecretStr("something")}
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield MinioStore(StoreConnection(url=url, patience_s=0, **keys), tmp_path)  # type: ignore[arg-type]
-    server.shutdown()
-    server.server_close()
+    with served(ThreadingHTTPServer(("127.0.0.1", 0), _Page)) as url:
+        yield MinioStore(StoreConnection(url=url, patience_s=0, **keys), tmp_path)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""Runs the fetcher's stages over one tile of the tiny archive, whatever source its products come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from landseries.config import LoadedConfig, parse_config
+from landseries.legend import load_legend
+from landseries.numerics import NumericsProfile
+from landseries.pipeline import Unit
+from landseries.plan import make_plan
+from landseries_fetcher.describing import describe
+
+from .catalogue_run import area, write_map
+from .harness import Bench
+
+#: The archive's only search.
+SEARCH: Final = Unit("search", ("32TQS", "2018"))
+#: And what compares its acquisitions.
+HARMONY: Final = Unit("harmony", ("32TQS",))
+
+
+def archive_bench(folder: Path, name: str, source: dict[str, Any]) -> Bench:
+    """A bench over a source; its configuration and an existing map lie in a folder, what it writes in `name` there."""
+    write_map(folder / "map.tif")
+    content = {
+        "name": "test",
+        "area": {"bbox": [0, 0, 1, 1]},
+        "years": [2018],
+        "source": source,
+        "reference": {"path": "map.tif", "year": 2018},
+        "grid": {"tile_size_px": 32},
+    }
+    loaded = LoadedConfig(
+        path=folder / "config.yaml",
+        run=parse_config(content, "config.yaml"),
+        legend=load_legend("corine"),
+        area=area(),
+    )
+    return Bench(make_plan(loaded, describe(loaded), NumericsProfile()), folder / name)
