@@ -225,7 +225,7 @@ def _path(done: Mapping[Unit, _Done], last: Unit) -> list[Step]:
     unit: Unit | None = last
     while unit is not None:
         one = done[unit]
-        step = Step(unit.stage, one.seconds, one.end - one.due - one.seconds)
+        step = Step(unit.stage, one.seconds, max(0.0, one.end - one.due - one.seconds))
         if steps and steps[-1].stage == unit.stage:
             known = steps.pop()
             step = Step(unit.stage, known.work_s + step.work_s, known.waiting_s + step.waiting_s)

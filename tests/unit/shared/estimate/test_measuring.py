@@ -126,3 +126,8 @@ def test_what_is_wrong_is_said_with_the_remedy(
 def test_assumptions_have_limits() -> None:
     with pytest.raises(ValueError, match="taken_per_chosen"):
         Assumptions(taken_per_chosen=0.5)
+
+
+def test_the_example_has_rates_of_all_stages() -> None:
+    rates = read_rates(Path(__file__).parents[4] / "examples" / "rates.json")
+    assert set(rates.stages) == set(STAGES)
