@@ -163,8 +163,9 @@ class EmbeddedRun:
 
     def _job(self) -> None:
         """One job: a worker process, and the messages it is given."""
-        worker = _WorkerProcess(self._workdir, self._plan, self._note)
-        self._workers.append(worker)
+        with self._lock:
+            worker = _WorkerProcess(self._workdir, self._plan, self._note, len(self._workers))
+            self._workers.append(worker)
         try:
             while not self._stop.is_set():
                 delivery = self._broker.receive(SERVICES, _POLL_S)
@@ -234,11 +235,13 @@ class EmbeddedRun:
 class _WorkerProcess:
     """A worker process, started when it is first needed and again after it died."""
 
-    def __init__(self, workdir: Path, plan: RunPlan, note: Callable[[str], None]) -> None:
+    def __init__(self, workdir: Path, plan: RunPlan, note: Callable[[str], None], number: int) -> None:
         self._workdir = workdir
         self._note = note
         self._process: subprocess.Popen[str] | None = None
         self._environment = os.environ | numerics.process_environment(plan.numerics)
+        if plan.numerics.device == "cuda":
+            self._environment["LOCAL_RANK"] = str(number)  # where there are several GPUs, workers take them in turn
 
     def ask(self, message: Message, threads: int) -> dict[str, Any]:
         """Hand over a message and wait for the answer; a worker that dies over it asks for another try."""
