@@ -23,7 +23,14 @@ BENCH := bench
 UP := up
 WORKERS ?= 1
 
-.PHONY: help setup servers demo up down sif test test-bridge faults fuzz lint bench clean
+# Images: what they are called and built on. BUILD_ENV names a file with settings of this machine (lines such as
+# UV_DEFAULT_INDEX=URL) that builds see and no image keeps.
+export REGISTRY ?= localhost/landseries
+export BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
+export BUILD_ENV TORCH_INDEX
+
+.PHONY: help setup servers demo up down images sbom sif chart-tools chart-docs test test-deployment test-kubernetes \
+  test-bridge faults fuzz lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
@@ -59,9 +66,28 @@ up: servers ## Start RabbitMQ, MinIO and the workers here, in the background
 down: ## End what `make up` started; its data stay
 	$(BIN)/landseries down --folder $(UP)
 
+images: ## Build the image of every service, and of MinIO and RabbitMQ, with podman
+	containers/build $(SERVICES) minio rabbitmq
+
+sbom: setup ## Write the bill of materials (CycloneDX) of every service's image below build/sbom
+	UV=$(BIN)/uv containers/sbom $(SERVICES)
+
+chart-tools: setup ## Build Helm and helm-docs into LANDSERIES_CACHE, once per machine
+	$(BIN)/python -m landseries.local.install helm helm-docs
+
+chart-docs: chart-tools ## Write the chart's README from the comments of its values
+	$$($(BIN)/python -c 'from landseries.local.programs import find_tool; print(find_tool("helm-docs"))') -c charts
+
 test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped aloud where it cannot be installed
-	@$(BIN)/python -m landseries.local.install || { test "$${CI:-}" != true && echo "Going on without" >&2; }
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks
+	@{ $(BIN)/python -m landseries.local.install && $(BIN)/python -m landseries.local.install helm helm-docs; } \
+	  || { test "$${CI:-}" != true && echo "Going on without" >&2; }
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks -m 'not deployment'
+
+test-deployment: images chart-tools ## Build all images and prove them, the chart, and a run in the cluster of KUBECONFIG
+	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment
+
+test-kubernetes: chart-tools ## Prove the chart in the cluster of KUBECONFIG, whose nodes have the images
+	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_kubernetes.py
 
 test-bridge: servers ## Prove the bridge to batch systems with the Slurm that is on PATH
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/bridge

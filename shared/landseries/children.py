@@ -6,6 +6,7 @@ The other side is `landseries.child`. A process is started when it is first need
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from landseries.messages import Message
+from landseries.numerics import NumericsProfile, process_environment
+
+
+def worker_environment(profile: NumericsProfile, number: int) -> dict[str, str]:
+    """The environment of a worker process under a numerics profile.
+
+    Args:
+        profile: of the run.
+        number: of the process among its siblings, from 0: where there are several GPUs, they take them in turn.
+    """
+    turn = {"LOCAL_RANK": str(number)} if profile.device == "cuda" else {}
+    return os.environ | process_environment(profile) | turn
 
 
 class WorkerProcess:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -32,10 +30,10 @@ from landseries.settings.sampler import SamplerSettings
 from landseries.settings.sources import CubeSource, Source
 from landseries.settings.storage import StorageSettings
 from landseries.settings.trainer import TrainerSettings
+from landseries.variables import expand_variables
 
 Model = Literal["multi-year", "single-year", "single-year-agreeing", "multi-year-equal"]
 MonthDay = Annotated[str, Field(pattern=r"^\d\d-\d\d$")]
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Area(Settings):
@@ -101,11 +99,20 @@ class GridSettings(Settings):
 class NumericsSettings(Settings):
     """What bytes are promised for: results of train and map are identical within one profile."""
 
-    device: Literal["cpu"] = ours("cpu", "Device of training and mapping")
-    precision: Literal["auto", "float32", "bfloat16"] = ours(
-        "auto", "Operands of matrix products; auto takes bfloat16 where the processor multiplies it faster"
+    device: Literal["cpu", "cuda"] = ours("cpu", "Device of training and mapping; cuda for NVIDIA GPUs")
+    capability: Literal["auto", "default", "avx2", "avx512", "avx512_bf16", "amx"] = ours(
+        "auto", "Processor features to use; auto takes all of the machine that plans the run (for cuda at most avx2)"
     )
-    training_threads: int = ours(1, "Threads of one training", ge=1, le=256)
+    precision: Literal["auto", "float32", "bfloat16"] = ours(
+        "auto", "Operands of matrix products; auto takes bfloat16 where the processor multiplies it faster, or on cuda"
+    )
+    training_threads: int = ours(1, "Threads of one training process", ge=1, le=256)
+    training_processes: int = ours(
+        1,
+        "Processes that train one network together; on cuda each has a GPU of its own, and fewer GPUs give the same",
+        ge=1,
+        le=4096,
+    )
 
 
 class RunConfig(Settings):
@@ -300,33 +307,6 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
-
-
-def expand_variables(value: Any, where: str, field: str = "") -> Any:
-    """What was read from YAML with each ${NAME} replaced by that environment variable.
-
-    Args:
-        value: texts, numbers, lists and dictionaries.
-        where: the file, for people.
-        field: of the file that holds the value.
-
-    Raises:
-        ConfigError: a variable is not set.
-    """
-    if isinstance(value, dict):
-        return {key: expand_variables(entry, where, f"{field}.{key}".lstrip(".")) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [expand_variables(entry, where, f"{field}.{i}") for i, entry in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def read(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise ConfigError(f"{where}: {field}: the environment variable {name} is not set; export it first")
-        return os.environ[name]
-
-    return _VARIABLE.sub(read, value)
 
 
 def _read_area(area: Area | None, base: Path, where: str) -> BaseGeometry | None:

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from landseries import numerics
 from landseries.brokers.inprocess import DeadLetter, InProcessBroker, InProcessDelivery
-from landseries.children import WorkerProcess
+from landseries.children import WorkerProcess, worker_environment
 from landseries.errors import LandseriesError, SourceError, StoreFull
 from landseries.markers import Marker
 from landseries.messages import Message, decode
@@ -161,9 +160,10 @@ class EmbeddedRun:
 
     def _job(self) -> None:
         """One job: a worker process, and the messages it is given."""
-        environment = os.environ | numerics.process_environment(self._plan.numerics)
-        worker = WorkerProcess(SERVICES, self._workdir, environment, self._note)
-        self._workers.append(worker)
+        with self._lock:
+            environment = worker_environment(self._plan.numerics, len(self._workers))
+            worker = WorkerProcess(SERVICES, self._workdir, environment, self._note)
+            self._workers.append(worker)
         try:
             while not self._stop.is_set():
                 delivery = self._broker.receive(SERVICES, _POLL_S)

@@ -7,10 +7,9 @@ out carries them on.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from landseries import numerics
-from landseries.children import WorkerProcess
+from landseries.children import WorkerProcess, worker_environment
 from landseries.errors import ConfigError, LandseriesError
 from landseries.messages import Message, decode
 from landseries.openrun import OpenRun
@@ -28,7 +27,6 @@ from landseries.stores.local import LocalStore
 
 STORE: Final = "store"
 SCRATCH: Final = "scratch"
-_DEVICES: Final = "CUDA_VISIBLE_DEVICES"
 
 
 class UnitList(BaseModel):
@@ -94,9 +92,8 @@ class _Shift:
         self._waiting: queue.SimpleQueue[Message] = queue.SimpleQueue()
         for message in units.messages:
             self._waiting.put(message)
-        environment = os.environ | numerics.process_environment(self._run.plan.numerics)
         self._workers = [
-            WorkerProcess(services, folder, environment | own_device(environment, number, processes), self._tell)
+            WorkerProcess(services, folder, worker_environment(self._run.plan.numerics, number), self._tell)
             for number in range(min(processes, len(units.messages)))
         ]
 
@@ -145,21 +142,9 @@ def _the_plan(store: LocalStore, run_ids: set[str]) -> RunPlan:
     plan = read_plan(store, run_id)
     if plan is None:
         raise LandseriesError(f"{store.folder}: holds no plan of run {run_id!r}")
-    if not numerics.is_supported(plan.numerics):
+    lacks = numerics.missing_for(plan.numerics)
+    if lacks is not None:
         raise LandseriesError(
-            f"this machine's processor has no {plan.numerics.capability}, which run {run_id!r} asks for: submit the "
-            "run on a machine with the processor of the compute nodes, or of an older kind"
+            f"{lacks}, which run {run_id!r} asks for: submit it with a `numerics` that the compute nodes have"
         )
     return plan
-
-
-def own_device(environment: Mapping[str, str], number: int, processes: int) -> dict[str, str]:
-    """The variable that gives one GPU to each of several processes; none for a single one, which sees all of them.
-
-    Args:
-        environment: holds CUDA_VISIBLE_DEVICES, as a batch system sets it.
-        number: of the process, from 0.
-        processes: how many there are.
-    """
-    devices: Sequence[str] = [name for name in environment.get(_DEVICES, "").split(",") if name]
-    return {_DEVICES: devices[number % len(devices)]} if processes > 1 and devices else {}

@@ -31,8 +31,10 @@ from landseries.worker import Worker
 _P = ParamSpec("_P")
 Ending = Literal["stopped", "idle", "limit", "handed back", "restart", "broken"]
 
-#: How long no message must come before an idle worker goes, where it should.
+#: How long no message must come before an idle worker goes, where it should; and before one goes that started anew for
+#: a message, which it put off meanwhile.
 IDLE_S: Final = 3.0
+IDLE_ANEW_S: Final = 15.0
 _POLL_S: Final = 0.5
 #: Delays of messages that wait: for the store, for space in it, for another owner or machine.
 _AWAY_S: Final = 5.0
@@ -52,10 +54,11 @@ class Serving:
         scratch: folder for unfinished files.
         threads: threads that handlers should use.
         owner: the worker's name in leases.
-        exit_when_idle: whether it ends once no message has come for `IDLE_S`.
+        exit_when_idle: whether it ends once no message has come for a while.
         max_messages: after how many messages it ends; None for never.
         grace_s: how long a unit in hand may go on after the worker was told to stop.
         lease_s: see `landseries.leases`.
+        idle_s: how long that while is.
     """
 
     services: tuple[str, ...]
@@ -66,6 +69,7 @@ class Serving:
     max_messages: int | None = None
     grace_s: float = 25.0
     lease_s: float = LEASE_S
+    idle_s: float = IDLE_S
 
 
 class ServiceLoop:
@@ -169,7 +173,7 @@ class ServiceLoop:
             if delivery is None:
                 if self._broker.state != LinkState("connected"):
                     idle_since = time.monotonic()
-                if self._serving.exit_when_idle and time.monotonic() - idle_since > IDLE_S:
+                if self._serving.exit_when_idle and time.monotonic() - idle_since > self._serving.idle_s:
                     return "idle"
                 continue
             self._in_hand = delivery

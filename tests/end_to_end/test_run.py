@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import pytest
 import rasterio
 from support.small_run import artifacts, write_config
 
+from landseries.openrun import OpenRun
+from landseries.pipeline import STAGES
+from landseries.plan import read_plan
 from landseries.stores.local import LocalStore
 from tests.end_to_end.conftest import Cli
 
@@ -49,6 +54,26 @@ def test_the_output_folder_holds_what_people_look_for(done: Path) -> None:
     report = (results / "report.html").read_text()
     assert "http://" not in report.replace("http://www.w3.org", "")
     assert len(report) > 50_000
+
+
+def test_the_plan_of_the_run_foretells_its_time(
+    done: Path, small_run: dict[str, Any], tmp_path: Path, cli: Cli
+) -> None:
+    """What the rates of a run say of the same run is its time, within a factor of 1.5."""
+    result = cli("plan", write_config(tmp_path, small_run), "--measured-from", "small", "--workdir", done, "--jobs", 1)
+    assert result.returncode == 0, result.stdout + result.stderr
+    told = re.search(r"^time ([\d.]+) (s|min),", result.stdout, re.MULTILINE)
+    assert told is not None, result.stdout
+    estimated_s = float(told.group(1)) * {"s": 1, "min": 60}[told.group(2)]
+    store = LocalStore(done / "store")
+    plan = read_plan(store, "small")
+    assert plan is not None
+    run = OpenRun(store, plan)
+    markers = [marker for stage in STAGES for _, marker in run.markers.all_of(stage)]
+    ends = [datetime.fromisoformat(marker.finished).timestamp() for marker in markers]
+    wall_s = max(ends) - min(end - marker.seconds for end, marker in zip(ends, markers, strict=True))
+    print(f"estimated {estimated_s:.0f} s, took {wall_s:.0f} s")
+    assert wall_s / 1.5 <= estimated_s <= 1.5 * wall_s
 
 
 def test_the_assessment_has_the_promised_fields(done: Path) -> None:

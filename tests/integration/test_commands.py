@@ -11,7 +11,7 @@ from unit.shared.test_worker import Toy, all_markers, make_plan
 from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.connections import BrokerConnection, StoreConnection
 from landseries.messages import encode
-from landseries.numerics import process_environment
+from landseries.numerics import NumericsProfile, process_environment, processor_capability
 from landseries.openrun import OpenRun
 from landseries.pipeline import Unit
 from landseries.plan import freeze_plan
@@ -130,6 +130,22 @@ def test_a_cancelled_run_does_nothing_until_it_is_submitted_again(place: Place, 
     assert "(cancelled)" not in told(place, "status", "tiny")
     assert place.call("worker", "fetcher", "--max-messages", "1").returncode == 0
     assert len(list(store.list("runs/tiny/markers/"))) == 1
+
+
+def test_a_job_of_one_message_waits_for_it_after_starting_anew_for_it(place: Place) -> None:
+    own = processor_capability()
+    plan = make_plan().model_copy(update={"numerics": NumericsProfile(capability=own)})
+    freeze_plan(place.open_store(), plan)
+    assert place.broker is not None
+    with RabbitBroker(place.broker) as broker:
+        broker.publish([encode("demo", Unit("map", ("t00000", "multi-year")))])
+    other = NumericsProfile(capability="default").model_dump_json()
+    ended = place.call("worker", "mapper", "--max-messages", 1, "--exit-when-idle", LANDSERIES_PROFILE=other)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count('"event": "serving"') == (1 if own == "default" else 2), ended.stderr
+    told_then = told(place, "status", "demo")
+    assert "messages waiting: none" in told_then
+    assert "to be tried again" not in told_then
 
 
 def test_a_collection_first_says_and_then_does(place: Place, toy: Toy, tmp_path: Path) -> None:

@@ -203,3 +203,8 @@ def test_what_cannot_be_installed_is_told_with_what_was_said(tmp_path: Path, mon
     with pytest.raises(ServerError, match="make servers"):
         find_minio()
     assert not list((tmp_path / "cache").rglob("minio")), "nothing half-built is taken for a program"
+
+
+def test_a_tool_that_is_not_known_is_told() -> None:
+    with pytest.raises(ServerError, match="there is no tool 'helmet'; known are helm, helm-docs"):
+        install(tools=["helmet"])

@@ -11,9 +11,9 @@ import yaml
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from landseries.brokers.names import BRIDGED
-from landseries.config import expand_variables
 from landseries.errors import ConfigError
 from landseries.settings.base import Settings
+from landseries.variables import expand_variables
 
 _Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:,/=@+-]*$")]
 _SECRET: Final = re.compile(r"pass(word|wd|phrase)|secret|token|credential|(access|private|api)_?key", re.I)

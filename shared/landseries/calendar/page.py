@@ -36,9 +36,11 @@ def render(plan: RunPlan, calendar: Sequence[GranuleYear]) -> str:
     style = files("landseries.calendar").joinpath("calendar.css").read_text(encoding="utf-8")
     facts = (
         f"{len(plan.tile)} tiles in {', '.join(plan.extent.tiles_of)}; at most {settings.per_year} acquisitions a year "
-        f"and tile, each with at most {settings.max_cloud_percent:g} % cloud and "
-        f"{settings.max_nodata_percent:g} % no-data"
+        "and tile"
     )
+    if plan.config.source.kind != "cube":  # of a cube every acquisition with a clear view counts
+        shares = f"{settings.max_cloud_percent:g} % cloud and {settings.max_nodata_percent:g} % no-data"
+        facts += f", each with at most {shares}"
     years = sorted({found.year for found in calendar})
     return "\n".join(
         [

@@ -82,11 +82,12 @@ def run(
     from landseries.embedded import EmbeddedRun
     from landseries.headline import headline
     from landseries.plan import make_plan
-    from landseries.planning import describe_source, settle_numerics
+    from landseries.planning import check_numerics, describe_source, settle_numerics
 
     loaded, source = describe_source(config)
     warn_of_missing_years(loaded, source)
     plan = make_plan(loaded, source, settle_numerics(loaded))
+    check_numerics(plan.numerics)
     display = ProgressDisplay(out)
     embedded = EmbeddedRun(workdir, plan, jobs=jobs or os.cpu_count() or 1, watcher=display)
     try:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from landseries.serving import Ending, ServiceLoop, Serving
 
 _PROFILE: Final = "LANDSERIES_PROFILE"
+#: Set for a process that was started anew because of a message, which will come again.
+_AWAITED: Final = "LANDSERIES_AWAITED"
 #: How long the start waits for a store that is away before it leaves the waiting to the worker's loop.
 _PATIENCE_S: Final = 2.0
 Services = Annotated[
@@ -71,7 +73,7 @@ def worker(
         _start_anew(profile)
     from landseries.logs import configure
     from landseries.service import load_service
-    from landseries.serving import Serving
+    from landseries.serving import IDLE_ANEW_S, IDLE_S, Serving
 
     configure(log_json, service=",".join(services))
     for name in services:
@@ -87,6 +89,7 @@ def worker(
             max_messages=max_messages,
             grace_s=grace_s,
             lease_s=lease_s,
+            idle_s=IDLE_ANEW_S if _AWAITED in os.environ else IDLE_S,
         )
         loop, ending = _serve(serving, broker_at, store_at, health)
         if ending == "handed back":
@@ -126,6 +129,7 @@ def _serve(
 def _conclude(loop: ServiceLoop, ending: Ending) -> None:
     """Start anew under the profile that a unit asked for, or tell how the worker ended."""
     if loop.profile is not None:
+        os.environ[_AWAITED] = "message"
         _start_anew(loop.profile)
     if loop.refusal is not None:
         raise loop.refusal

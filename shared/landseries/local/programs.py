@@ -1,4 +1,4 @@
-"""Where the servers' programs are on this machine: RabbitMQ as its package installs it, MinIO in a cache of ours."""
+"""Where programs are on this machine: RabbitMQ as its package installs it, MinIO and chart tools in a cache of ours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from landseries.local.processes import ServerError
 
 #: The last release of MinIO's source that was published; there are no binaries of it.
 MINIO_VERSION: Final = "v0.0.0-20260212201848-7aac2a2c5b7c"
+#: Tools of those who work on the Helm chart: what Go builds them from.
+TOOLS: Final = {
+    "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
+    "helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2",
+}
 CACHE_VARIABLE: Final = "LANDSERIES_CACHE"
 RABBITMQ_VARIABLE: Final = "LANDSERIES_RABBITMQ_SERVER"
 
@@ -45,6 +50,23 @@ def find_minio() -> Path:
     path = minio_path()
     if not os.access(path, os.X_OK):
         raise ServerError(f"MinIO is not built: there is no {path}; `make servers` builds it")
+    return path
+
+
+def tool_path(name: str) -> Path:
+    """Where a tool of `TOOLS` is, or will be, in our version."""
+    return cache_folder() / f"{name}-{TOOLS[name].rpartition('@')[2]}" / name
+
+
+def find_tool(name: str) -> Path:
+    """A tool of `TOOLS` in our version.
+
+    Raises:
+        ServerError: it was not built yet.
+    """
+    path = tool_path(name)
+    if not os.access(path, os.X_OK):
+        raise ServerError(f"{name} is not built: there is no {path}; `make chart-tools` builds it")
     return path
 
 

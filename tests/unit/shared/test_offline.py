@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from support.toy_services import OUTPUTS, make_plan, seed
 
+from landseries.children import worker_environment
 from landseries.errors import ConfigError, LandseriesError
 from landseries.messages import encode
-from landseries.numerics import NumericsProfile
-from landseries.offline import UnitList, own_device, read_units, work
+from landseries.numerics import NumericsProfile, process_environment
+from landseries.offline import UnitList, read_units, work
 from landseries.openrun import OpenRun
 from landseries.pipeline import Unit
 from landseries.plan import RunPlan, freeze_plan
@@ -101,17 +102,7 @@ def test_a_processor_that_cannot_do_the_run_says_so(tmp_path: Path, monkeypatch:
         work(tmp_path, units, processes=1, threads=1, say=print)
 
 
-@pytest.mark.parametrize(
-    ("visible", "processes", "given"),
-    [
-        ("0,1,2,3", 4, ["0", "1", "2", "3"]),
-        ("GPU-a,GPU-b", 4, ["GPU-a", "GPU-b", "GPU-a", "GPU-b"]),
-        ("0,1", 1, [None]),
-        ("", 2, [None, None]),
-    ],
-    ids=["one each", "shared", "a single process has all", "no GPU"],
-)
-def test_gpus_are_dealt_out(visible: str, processes: int, given: list[str | None]) -> None:
-    environment = {"CUDA_VISIBLE_DEVICES": visible}
-    found = [own_device(environment, number, processes).get("CUDA_VISIBLE_DEVICES") for number in range(processes)]
-    assert found == given
+def test_processes_on_gpus_take_them_in_turn() -> None:
+    gpus = NumericsProfile(device="cuda")
+    assert [worker_environment(gpus, number)["LOCAL_RANK"] for number in range(3)] == ["0", "1", "2"]
+    assert worker_environment(gpus, 0).items() >= process_environment(gpus).items()

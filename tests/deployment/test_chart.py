@@ -1,0 +1,237 @@
+"""The Helm chart: what it renders, for which clusters that is well-formed, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import kubernetes_validate
+import pytest
+import yaml
+from support.chart import CHART, EXTERNAL, INSIDE, Manifest, helm, need_tool, one, pod_templates, refusal, rendered
+
+from landseries.brokers.names import service_user, users, work_queue
+from landseries.metrics import WorkerMetrics
+from landseries.pipeline import SERVICES
+
+_GOLDEN: Final = Path(__file__).with_name("golden")
+#: Set it to write the expected manifests anew; look at the difference before committing it.
+_UPDATE: Final = "UPDATE_GOLDEN"
+_KEDA: Final[Manifest] = {"keda": {"enabled": True}}
+_GPU: Final[Manifest] = {
+    "services": {
+        "mapper": {
+            "gpus": 1,
+            "runtimeClassName": "nvidia",
+            "nodeSelector": {"accelerator": "a100"},
+            "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        }
+    }
+}
+_EVERYTHING: Final[Manifest] = {
+    **_KEDA,
+    "archive": {"existingClaim": "products"},
+    "serviceMonitor": {"enabled": True},
+    "dashboard": {"enabled": True},
+}
+#: Kinds that a cluster does not have by itself.
+_ADDED: Final = {"ScaledObject", "ScaledJob", "TriggerAuthentication", "ServiceMonitor"}
+
+
+def _with(*values: Manifest) -> Manifest:
+    merged: Manifest = {}
+    for item in values:
+        merged |= copy.deepcopy(item)
+    return merged
+
+
+CASES: Final[dict[str, Manifest]] = {
+    "external": EXTERNAL,
+    "external, all": _with(EXTERNAL, _EVERYTHING, _GPU),
+    "inside": INSIDE,
+    "inside, all": _with(INSIDE, _EVERYTHING, _GPU),
+}
+
+
+@pytest.mark.parametrize("values", CASES.values(), ids=CASES)
+def test_helm_finds_nothing_to_complain_of(values: Manifest) -> None:
+    done = helm("lint", "--strict", CHART, values=values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.27.0", "1.36.0"])
+@pytest.mark.parametrize("values", CASES.values(), ids=CASES)
+def test_manifests_fit_the_schemas_of_further_clusters(values: Manifest, version: str) -> None:
+    manifests = rendered(values, version)
+    checked = [manifest for manifest in manifests if manifest["kind"] not in _ADDED]
+    for manifest in checked:
+        kubernetes_validate.validate(manifest, version.removesuffix(".0"), strict=True)
+    assert len(checked) > len(SERVICES)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind", "manifest"),
+    [
+        ("fetcher", _with(EXTERNAL, {"archive": {"existingClaim": "products"}}), "Deployment", "ls-landseries-fetcher"),
+        ("mapper-gpu-job", _with(EXTERNAL, _KEDA, _GPU), "ScaledJob", "ls-landseries-mapper"),
+        ("indexer-scaled", _with(EXTERNAL, _KEDA), "ScaledObject", "ls-landseries-indexer"),
+        ("topology-external", EXTERNAL, "Job", "ls-landseries-topology"),
+        ("servers-external", EXTERNAL, "NetworkPolicy", "ls-landseries-servers"),
+        ("minio-inside", INSIDE, "StatefulSet", "ls-landseries-minio"),
+    ],
+)
+def test_a_manifest_is_as_expected(name: str, values: Manifest, kind: str, manifest: str) -> None:
+    found = one(rendered(values), kind, manifest)
+    path = _GOLDEN / f"{name}.yaml"
+    if os.environ.get(_UPDATE):
+        path.write_text(yaml.safe_dump(found, sort_keys=True))
+    assert found == yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("values", CASES.values(), ids=CASES)
+def test_every_pod_keeps_to_the_restricted_level(values: Manifest) -> None:
+    pods = pod_templates(rendered(values))
+    assert len(pods) >= len(SERVICES)
+    for name, pod in pods.items():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+
+
+def test_a_worker_has_its_own_password_and_no_other() -> None:
+    pods = pod_templates(rendered(CASES["external, all"]))
+    for service in SERVICES:
+        kind = "ScaledJob" if service in ("trainer", "mapper") else "Deployment"
+        spec = pods[f"{kind} ls-landseries-{service}"]["spec"]
+        [secrets] = [volume["projected"]["sources"] for volume in spec["volumes"] if volume["name"] == "secrets"]
+        assert secrets[0]["secret"]["name"] == "passwords"
+        assert secrets[0]["secret"]["items"] == [{"key": service_user(service), "path": "broker-password"}]
+        assert {"name": "LANDSERIES_BROKER_USER", "value": service_user(service)} in spec["containers"][0]["env"]
+        assert all("MANAGEMENT" not in variable["name"] for variable in spec["containers"][0]["env"])
+
+
+def test_the_users_of_a_broker_inside_are_those_of_the_topology() -> None:
+    secret = one(rendered(INSIDE), "Secret", "ls-landseries-broker")
+    assert sorted(secret["data"]) == sorted(users())
+    assert len(set(secret["data"].values())) == len(users())
+
+
+def test_one_user_for_all_has_one_password() -> None:
+    values = _with(EXTERNAL, _KEDA)
+    values["broker"]["user"] = "everyone"
+    manifests = rendered(values)
+    text = yaml.safe_dump_all(manifests)
+    assert "landseries-fetcher, path" not in text
+    assert "--passwords" not in text
+    keda = one(manifests, "TriggerAuthentication", "ls-landseries-broker")["spec"]["secretTargetRef"]
+    assert keda[1] == {"parameter": "password", "name": "passwords", "key": "password"}
+
+
+def test_keda_looks_at_the_queues_of_the_topology() -> None:
+    scaled = [item for item in rendered(CASES["external, all"]) if item["kind"] in ("ScaledObject", "ScaledJob")]
+    assert sorted(item["spec"]["triggers"][0]["metadata"]["queueName"] for item in scaled) == sorted(
+        map(work_queue, SERVICES)
+    )
+    assert {item["spec"]["triggers"][0]["metadata"]["protocol"] for item in scaled} == {"http"}
+    assert {item["kind"]: item for item in scaled}.keys() == {"ScaledObject", "ScaledJob"}
+    assert all("replicas" not in item["spec"] for item in rendered(_with(EXTERNAL, _KEDA)) if _is_worker(item))
+
+
+def test_only_fetcher_and_operator_reach_outside() -> None:
+    policies = [item["spec"] for item in rendered(EXTERNAL) if item["kind"] == "NetworkPolicy"]
+    assert {"podSelector", "policyTypes"} == policies[0].keys(), "everything is denied first"
+    [outside] = [policy for policy in policies if any(_ports(rule) == {443, 80} for rule in policy.get("egress", []))]
+    [chosen] = outside["podSelector"]["matchExpressions"]
+    assert chosen["values"] == ["fetcher", "operator"]
+    others = {
+        port
+        for policy in policies
+        if policy is not outside
+        for rule in policy.get("egress", [])
+        for port in _ports(rule)
+    }
+    assert others == {53, 5671, 15671, 443}, "the broker, its management, and the store"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"brocker": {}}, "brocker"),
+        ({"services": {"mapper": {"repicas": 2}}}, "repicas"),
+        ({"services": {"mopper": {}}}, "mopper"),
+        ({"broker": {**EXTERNAL["broker"], "url": "amqp://user:secret@host"}}, "broker/url"),
+        ({"services": {"trainer": {"workload": "cron"}}}, "workload"),
+        ({"minio": {"enabled": "yes"}}, "minio/enabled"),
+    ],
+)
+def test_what_the_chart_does_not_know_is_refused(values: Manifest, said: str) -> None:
+    assert said in refusal(_with(EXTERNAL, values))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (("broker", "url"), "broker.url: write amqp"),
+        (("broker", "existingSecret"), "broker.existingSecret: name the secret"),
+        (("broker", "adminSecret"), "broker.adminSecret: name the secret"),
+        (("store", "url"), "store.url: write http"),
+        (("store", "existingSecret"), "store.existingSecret: name the secret"),
+    ],
+)
+def test_what_is_missing_is_told(missing: tuple[str, str], said: str) -> None:
+    values = _with(EXTERNAL)
+    del values[missing[0]][missing[1]]
+    assert said in refusal(values)
+
+
+def test_the_dashboard_asks_for_metrics_that_workers_have() -> None:
+    board = json.loads((CHART / "files" / "dashboard.json").read_text())
+    asked = {
+        name
+        for panel in board["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"landseries_[a-z_]+", target["expr"])
+    }
+    known = {
+        f"{metric.name}{ending}"
+        for metric in WorkerMetrics(",".join(SERVICES)).registry.collect()
+        for ending in ("", "_total", "_bucket", "_info")
+    }
+    assert asked <= known
+    assert len(asked) > 5
+
+
+def test_versions_go_together() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (CHART.parents[1] / "shared" / "pyproject.toml").read_text()
+    assert f'version = "{chart["appVersion"]}"' in project
+
+
+def test_the_readme_tells_of_all_values(tmp_path: Path) -> None:
+    shutil.copytree(CHART, tmp_path / "landseries")
+    done = subprocess.run([need_tool("helm-docs"), "-c", tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "landseries" / "README.md").read_text() == (CHART / "README.md").read_text(), "`make chart-docs`"
+
+
+def _is_worker(manifest: Manifest) -> bool:
+    return (
+        manifest["kind"] == "Deployment" and manifest["metadata"]["labels"]["app.kubernetes.io/component"] in SERVICES
+    )
+
+
+def _ports(rule: dict[str, Any]) -> set[int]:
+    return {int(port["port"]) for port in rule.get("ports", [])}

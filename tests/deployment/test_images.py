@@ -1,0 +1,195 @@
+"""Every image, as a user of no name and with a root that cannot be written, does its units of a real run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from pydantic import SecretStr
+from support.containers import Container, Yard, image, need_images, podman, yard
+from support.delivery import environment, wait_for
+from support.small_run import artifacts, run_embedded, simulate_archive, write_config
+
+from landseries.brokers.management import Management
+from landseries.brokers.topology import apply
+from landseries.connections import BrokerConnection, StoreConnection
+from landseries.errors import BrokerError
+from landseries.openrun import OpenRun
+from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
+from landseries.plan import read_plan
+from landseries.stores.local import LocalStore
+from landseries.stores.minio import MinioStore
+
+pytestmark = [pytest.mark.deployment, pytest.mark.xdist_group("images"), pytest.mark.timeout(1800)]
+
+_SERVERS: Final = ("minio", "rabbitmq")
+_LARGEST_FETCHER_BYTES: Final = 450_000_000
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A run that containers have done, and the same run without them."""
+
+    markers: dict[str, list[str]]
+    embedded: Path
+    store: StoreConnection
+    healthy: dict[str, str]
+    endings: dict[str, int]
+    users: dict[str, str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images() -> None:
+    need_images([*SERVICES, *_SERVERS])
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
+    folder = tmp_path_factory.mktemp("images")
+    archive = simulate_archive(folder / "archive")
+    config = write_config(archive, folder / "archive" / "small.yaml", "small")
+    run_embedded(config, folder / "work", jobs=2)
+    with yard() as place:
+        broker, store, variables = _servers(place)
+        apply(broker)
+        MinioStore(store).create_bucket()
+        workers = {
+            service: place.start(service, name=service, env=variables, volumes=[archive]) for service in SERVICES
+        }
+        place.start("fetcher", "submit", config, name="submit", env=variables, volumes=[archive])
+        markers = _await_report(store, workers)
+        healthy = {service: _probe(worker, service) for service, worker in workers.items()}
+        users = {service: worker.run("id", "-u") for service, worker in workers.items()}
+        endings = {service: worker.stop() for service, worker in workers.items()}
+        yield Walked(markers, folder / "work", store, healthy, endings, users)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_does_its_units(walked: Walked, service: str) -> None:
+    for stage in stages_of(service):
+        assert walked.markers[stage], stage
+        assert set(walked.markers[stage]) <= {"done", "refused"}
+        assert "done" in walked.markers[stage]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_is_healthy_as_any_user_and_ends_when_told(walked: Walked, service: str) -> None:
+    assert int(walked.users[service]) >= 100_000
+    assert walked.healthy[service] == ""
+    assert walked.endings[service] == 0
+
+
+def test_the_artifacts_are_those_of_an_embedded_run(walked: Walked) -> None:
+    ours, others = artifacts(MinioStore(walked.store)), artifacts(LocalStore(walked.embedded / "store"))
+    assert sorted(ours) == sorted(others)
+    assert [key for key in ours if ours[key] != others[key]] == []
+    assert len(ours) > 50
+
+
+@pytest.mark.parametrize("name", [*SERVICES, *_SERVERS])
+def test_an_image_says_what_it_is(name: str) -> None:
+    config = _config(name)
+    labels = config["Labels"]
+    for field in ("title", "description", "licenses", "version", "source"):
+        assert labels[f"org.opencontainers.image.{field}"]
+    assert re.fullmatch(r"\d+(:\d+)?", config["User"])
+    assert config["User"] != "0"
+    if name in SERVICES:
+        assert re.fullmatch(r"[0-9a-f]{40}", labels["org.opencontainers.image.revision"])
+        assert _inspected(name)["Healthcheck"]["Test"][0] == "CMD"
+
+
+def test_the_fetcher_says_that_it_holds_what_is_under_the_gpl() -> None:
+    labels = _config("fetcher")["Labels"]
+    assert "GPL-3.0-or-later" in labels["org.opencontainers.image.licenses"]
+    assert "sentinelsat" in labels["org.opencontainers.image.description"]
+
+
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - {"trainer", "mapper"}))
+def test_only_trainer_and_mapper_hold_pytorch(service: str) -> None:
+    code = (
+        "import importlib.util as u; print(u.find_spec('torch'), u.find_spec('pip'), u.find_spec('landseries_trainer'))"
+    )
+    assert (
+        podman("run", "--rm", "--no-healthcheck", "--entrypoint", "python", image(service), "-c", code)
+        == "None None None"
+    )
+
+
+def test_trainer_and_mapper_share_the_layer_of_pytorch() -> None:
+    trainer, mapper, torch = map(_inspected, ("trainer", "mapper", "torch"))
+    layers = torch["RootFS"]["Layers"]
+    assert trainer["RootFS"]["Layers"][: len(layers)] == mapper["RootFS"]["Layers"][: len(layers)] == layers
+    assert trainer["Size"] - torch["Size"] < 20_000_000
+    assert mapper["Size"] - torch["Size"] < 300_000_000
+
+
+def test_the_fetcher_is_small_as_a_registry_keeps_it(tmp_path: Path) -> None:
+    archive = tmp_path / "fetcher.tar"
+    podman("save", "-q", "--format", "oci-archive", "-o", archive, image("fetcher"))
+    assert archive.stat().st_size <= _LARGEST_FETCHER_BYTES
+
+
+def _servers(place: Yard) -> tuple[BrokerConnection, StoreConnection, dict[str, str]]:
+    """RabbitMQ and MinIO from our images; how this process reaches them, and the variables for containers."""
+    secret = SecretStr("only-for-this-test")
+    password = {"RABBITMQ_PASSWORD": secret.get_secret_value()}
+    keys = {"MINIO_ROOT_USER": "landseries", "MINIO_ROOT_PASSWORD": secret.get_secret_value()}
+    rabbit = place.start("rabbitmq", name="rabbitmq", env=password, writable="/var/lib/rabbitmq", ports=[5672, 15672])
+    minio = place.start("minio", name="minio", env=keys, writable="/data", ports=[9000])
+    broker = BrokerConnection(
+        url=f"amqp://127.0.0.1:{rabbit.port(5672)}",
+        user="landseries-admin",
+        password=secret,
+        management_url=f"http://127.0.0.1:{rabbit.port(15672)}",
+    )
+    store = StoreConnection(
+        url=f"http://127.0.0.1:{minio.port(9000)}", access_key=SecretStr("landseries"), secret_key=secret
+    )
+    wait_for("RabbitMQ", lambda: _answers(broker), 120, rabbit.logs)
+    inside = environment(
+        broker.model_copy(update={"url": "amqp://rabbitmq:5672", "management_url": "http://rabbitmq:15672"}),
+        store.model_copy(update={"url": "http://minio:9000"}),
+    )
+    return broker, store, {name: value for name, value in inside.items() if name.startswith("LANDSERIES_")}
+
+
+def _answers(broker: BrokerConnection) -> bool:
+    try:
+        with closing(Management(broker)) as management:
+            return bool(management.version())
+    except BrokerError:
+        return False
+
+
+def _await_report(store: StoreConnection, workers: dict[str, Container]) -> dict[str, list[str]]:
+    """Wait until the run is complete; the answers of its units by stage."""
+    opened = MinioStore(store)
+    logs = lambda: "\n".join(f"{name}:\n{worker.logs()[-3000:]}" for name, worker in workers.items())  # noqa: E731
+    wait_for("the plan", lambda: read_plan(opened, "small") is not None, 120, logs)
+    plan = read_plan(opened, "small")
+    assert plan is not None
+    markers = OpenRun(opened, plan).markers
+    wait_for("the report", lambda: markers.answered(Unit("report", ())), 900, logs)
+    return {stage: [marker.status for _, marker in markers.all_of(stage)] for stage in STAGES}
+
+
+def _probe(worker: Container, service: str) -> str:
+    """Run the image's own health check; what it prints, which is nothing where all is well."""
+    return worker.run(*_inspected(service)["Healthcheck"]["Test"][1:])
+
+
+def _config(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = _inspected(name)["Config"]
+    return found
+
+
+def _inspected(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(podman("image", "inspect", image(name)))[0]
+    return found
