@@ -98,7 +98,7 @@ class Dispatcher:
         try:
             self._advance(job, state)
         except NoRun:
-            self._forget(job)
+            self._forget(job, state)
         except (Stopped, StoreUnavailable, BrokerUnavailable):
             raise  # the others would meet the same
         except (LandseriesError, OSError) as error:
@@ -237,10 +237,11 @@ class Dispatcher:
         shutil.rmtree(folder.scratch, ignore_errors=True)
         self._records.drop_job(job)
 
-    def _forget(self, job: Job) -> None:
-        """End a job whose run is gone."""
-        if job.scheduler_id is not None:
+    def _forget(self, job: Job, state: JobState | None) -> None:
+        """End a job whose run is gone; once nothing writes into its folder any more, that goes too."""
+        if job.scheduler_id is not None and not self._has_ended(job, state):
             self._scheduler.cancel(job.scheduler_id)
+            return
         for waiting in self._records.units_of(job):
             self._settling.drop(waiting, f"run {job.run_id!r} was removed")
         self._finish(job)
