@@ -42,7 +42,7 @@ _SHARE: Final = 0.35
 _WINDOW_S: Final = 60.0
 #: Products with metadata files; the catalogue alone describes the others.
 _WITH_METADATA: Final = 6
-_STAGES: Final = ("search", "fetch")
+_STAGES: Final = ("search", "harmony", "fetch")
 
 
 @dataclass

@@ -15,7 +15,7 @@ def test_faults_of_a_source_change_no_byte_and_the_quota_holds(tmp_path: Path, m
     monkeypatch.delenv("LANDSERIES_STORE_URL", raising=False)
     figures = trial(tmp_path, faults=40, products=12, per_minute=3000, seed=3)
     assert figures.failures(40) == []
-    assert figures.units == 14
+    assert figures.units == 2 + 1 + 12
     assert len(figures.faults) > 6, "of many kinds"
     assert figures.at_once > 1, "workers ask side by side"
 

@@ -29,7 +29,8 @@ def test_the_share_of_touched_blocks(windows: list[PixelWindow], width: int, hei
         inside &= (columns >= window.column) & (columns < window.column + window.width)
         touched |= set(zip(rows[inside] // block_px, columns[inside] // block_px, strict=True))
     of_touched = [
-        (row, column) in touched for row, column in zip(rows.flat // block_px, columns.flat // block_px, strict=True)
+        (row, column) in touched
+        for row, column in zip((rows // block_px).flat, (columns // block_px).flat, strict=True)
     ]
     assert touched_share(windows, width, height, block_px) == pytest.approx(np.mean(of_touched))
 
