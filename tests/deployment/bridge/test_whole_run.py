@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from support.delivery import Workers, queues_of, ready_messages, wait_for, workers
 from support.slurm import cpu_partition, gpu_partition, jobs_named, slurm, write_site
-from support.small_run import artifacts, landseries, run_embedded, simulate_archive, write_config
+from support.small_run import artifacts, configuration, landseries, run_embedded, simulate_archive, write_config
 
 from landseries.brokers.names import BRIDGED
 from landseries.connections import BrokerConnection, StoreConnection
@@ -39,10 +39,10 @@ RUN_S = 900.0
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
-    """The configuration, and every artifact of the embedded run."""
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The configuration, and the digest of every artifact of the embedded run."""
     folder = tmp_path_factory.mktemp("reference")
-    config = write_config(simulate_archive(folder / "archive"), folder / "small.yaml", RUN)
+    config = write_config(folder, configuration(simulate_archive(folder / "archive"), RUN))
     run_embedded(config, folder / "work", jobs=2)
     return config, artifacts(LocalStore(folder / "work" / "store"))
 
@@ -99,7 +99,7 @@ def stage(vhost: BrokerConnection, bucket: StoreConnection, tmp_path: Path) -> I
         yield Stage(tmp_path, vhost, bucket, started)
 
 
-def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Path, dict[str, bytes]]) -> None:
+def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Path, dict[str, str]]) -> None:
     config, wanted = reference
     booster, gres = gpu_partition()
     with cpu_partition() as cpu:
@@ -143,7 +143,7 @@ def called_in_sif() -> str:
 
 @pytest.mark.parametrize("how", ["python", "apptainer"])
 def test_training_and_mapping_by_jobs_while_much_goes_wrong(
-    stage: Stage, reference: tuple[Path, dict[str, bytes]], how: str
+    stage: Stage, reference: tuple[Path, dict[str, str]], how: str
 ) -> None:
     """The bridge is killed twice, a job fails at first, one is cancelled, and every message comes several times."""
     config, wanted = reference
