@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,12 +95,22 @@ class Stage:
 
 
 @pytest.fixture
+def spool() -> Iterator[Path]:
+    """A folder that other users see as well: containers may run as one."""
+    with tempfile.TemporaryDirectory(prefix="landseries-spool-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.fixture
 def stage(vhost: BrokerConnection, bucket: StoreConnection, tmp_path: Path) -> Iterator[Stage]:
     with workers(tmp_path / "workers", vhost, bucket) as started:
         yield Stage(tmp_path, vhost, bucket, started)
 
 
-def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Path, dict[str, str]]) -> None:
+def test_every_compute_stage_in_its_partition(
+    stage: Stage, reference: tuple[Path, dict[str, str]], spool: Path
+) -> None:
     config, wanted = reference
     booster, gres = gpu_partition()
     with cpu_partition() as cpu:
@@ -115,6 +126,7 @@ def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Pat
                 | {"services": list(BRIDGED[4:]), "partition": booster, "units_per_job": 8}
                 | ({"gres": gres} if gres else {}),
             },
+            spool,
         )
         for _ in range(2):  # bridges of a site share its messages, and take turns at its jobs
             stage.bridge(site)
@@ -143,7 +155,7 @@ def called_in_sif() -> str:
 
 @pytest.mark.parametrize("how", ["python", "apptainer"])
 def test_training_and_mapping_by_jobs_while_much_goes_wrong(
-    stage: Stage, reference: tuple[Path, dict[str, str]], how: str
+    stage: Stage, reference: tuple[Path, dict[str, str]], spool: Path, how: str
 ) -> None:
     """The bridge is killed twice, a job fails at first, one is cancelled, and every message comes several times."""
     config, wanted = reference
@@ -160,6 +172,7 @@ def test_training_and_mapping_by_jobs_while_much_goes_wrong(
         stage.folder,
         f"s-{uuid.uuid4().hex[:8]}",
         {"train": section | {"services": ["trainer"]}, "map": section | {"services": ["mapper"]}},
+        spool,
     )
     bridge = stage.bridge(site)
     for service in sorted(set(SERVICES) - {"trainer", "mapper"}):
@@ -168,7 +181,7 @@ def test_training_and_mapping_by_jobs_while_much_goes_wrong(
     labels: set[str] = set()
 
     def submitted(beginning: str, ending: str = "") -> list[str]:
-        folders = [path.name for path in (stage.folder / "spool").glob("*/ls-*")]
+        folders = [path.name for path in spool.glob("*/ls-*")]
         found = [job for name in folders for job in jobs_named(name)]
         labels.update(f"{number} {name}" for number, name, _ in found)
         return [number for number, name, _ in found if name.startswith(beginning) and name.endswith(ending)]
