@@ -28,7 +28,7 @@ export BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
 export BUILD_ENV TORCH_INDEX
 
 .PHONY: help setup servers demo up down images sbom chart-tools chart-docs test test-deployment test-kubernetes faults \
-  lint bench clean
+  fuzz lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
@@ -87,8 +87,12 @@ test-deployment: images chart-tools ## Build all images and prove them, the char
 test-kubernetes: chart-tools ## Prove the chart in the cluster of KUBECONFIG, whose nodes have the images
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_kubernetes.py
 
-faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte
+faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte; and a source's answers
 	$(BIN)/python -m tests.faults.run --seeds 1 2 3 4 5
+	$(BIN)/python -m tests.faults.sources --faults 500
+
+fuzz: setup ## Damage archives, metadata, images and catalogue items for ten minutes
+	$(BIN)/python -m tests.fuzz --minutes 10
 
 lint: setup ## Check style and types
 	$(BIN)/ruff check .

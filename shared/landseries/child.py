@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from landseries.failures import sort_failure
+from landseries.gates import SourceAway
 from landseries.messages import Message
 from landseries.service import load_service
 from landseries.stores.local import LocalStore
@@ -26,7 +27,8 @@ def serve(services: Iterable[str], workdir: Path) -> None:
     """Answer messages until the input ends.
 
     Each input line is `{"message": {...}, "threads": n}`; the answers are `{"note": text}` any number of times, and
-    then one of `{"due": [messages]}`, `{"retry": reason}`, `{"later": reason}`, `{"dead": reason}`, `{"full": reason}`.
+    then one of `{"due": [messages]}`, `{"retry": reason}`, `{"later": reason}` (with `"source_away": true`
+    where it is the source that has to be waited for), `{"dead": reason}`, `{"full": reason}`.
 
     Raises:
         ConfigError: a service is not installed.
@@ -63,6 +65,8 @@ def _do(worker: Worker, message: Message, threads: int) -> dict[str, Any]:
         failure = sort_failure(error)
         # Versions do not change while this run lasts.
         kind = "dead" if isinstance(error, StageVersionMismatch) else failure.kind
+        if isinstance(error, SourceAway):
+            return {"later": failure.reason, "source_away": True}
         return {kind if kind in ("dead", "full", "later") else "retry": failure.reason}
     return {"due": [entry.model_dump(mode="json") for entry in due]}
 

@@ -101,11 +101,20 @@ class GridSettings(Settings):
 class NumericsSettings(Settings):
     """What bytes are promised for: results of train and map are identical within one profile."""
 
-    device: Literal["cpu"] = ours("cpu", "Device of training and mapping")
-    precision: Literal["auto", "float32", "bfloat16"] = ours(
-        "auto", "Operands of matrix products; auto takes bfloat16 where the processor multiplies it faster"
+    device: Literal["cpu", "cuda"] = ours("cpu", "Device of training and mapping; cuda for NVIDIA GPUs")
+    capability: Literal["auto", "default", "avx2", "avx512", "avx512_bf16", "amx"] = ours(
+        "auto", "Processor features to use; auto takes all of the machine that plans the run (for cuda at most avx2)"
     )
-    training_threads: int = ours(1, "Threads of one training", ge=1, le=256)
+    precision: Literal["auto", "float32", "bfloat16"] = ours(
+        "auto", "Operands of matrix products; auto takes bfloat16 where the processor multiplies it faster, or on cuda"
+    )
+    training_threads: int = ours(1, "Threads of one training process", ge=1, le=256)
+    training_processes: int = ours(
+        1,
+        "Processes that train one network together; on cuda each has a GPU of its own, and fewer GPUs give the same",
+        ge=1,
+        le=4096,
+    )
 
 
 class RunConfig(Settings):

@@ -12,25 +12,29 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from landseries import numerics
 from landseries.brokers.inprocess import DeadLetter, InProcessBroker, InProcessDelivery
-from landseries.errors import LandseriesError, StoreFull
+from landseries.errors import LandseriesError, SourceError, StoreFull
 from landseries.markers import Marker
 from landseries.messages import Message, decode
 from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES, Unit
-from landseries.plan import RunPlan, freeze_plan
+from landseries.plan import RunPlan
+from landseries.replanning import freeze_anew
 from landseries.stores.local import LocalStore
 from landseries.sweeping import due_messages
 
 _POLL_S: Final = 1.0
 #: How long a unit waits that cannot be done yet, such as one whose product a hub has to bring from its archive.
 _WAIT_S: Final = 30.0
+#: How long a source may be away, while no unit is answered, before the run ends with what it has.
+_SOURCE_PATIENCE_S: Final = 3600.0
 
 
 class Watcher(Protocol):
@@ -60,18 +64,38 @@ class Outcome:
 class EmbeddedRun:
     """One run in a work folder: `store/` holds its artifacts, `scratch/` what is unfinished."""
 
-    def __init__(self, workdir: Path, plan: RunPlan, *, jobs: int, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        plan: RunPlan,
+        *,
+        jobs: int,
+        watcher: Watcher,
+        stages: Collection[str] = tuple(STAGES),
+        source_patience_s: float = _SOURCE_PATIENCE_S,
+    ) -> None:
         """Freeze the plan.
 
+        Args:
+            workdir: the work folder.
+            plan: the run.
+            jobs: worker processes.
+            watcher: told how it goes.
+            stages: what to do of the run; nothing that waits for other stages is begun.
+            source_patience_s: how long a source may be away, while no unit is answered, before the run ends.
+
         Raises:
-            RunConflict: the work folder has another run of this name.
+            RunConflict: the work folder has another run of this name, which has done more than its searches.
         """
         self._workdir = workdir.resolve()
         self.store = LocalStore(self._workdir / "store")
-        freeze_plan(self.store, plan)
+        freeze_anew(self.store, plan)
         self._plan = plan
         self._run = OpenRun(self.store, plan)
         self._jobs = jobs
+        self._stages = frozenset(stages)
+        self._source_patience_s = source_patience_s
+        self._away_since: float | None = None
         self._watcher = watcher
         self._broker = InProcessBroker()
         self._stop = threading.Event()
@@ -84,12 +108,13 @@ class EmbeddedRun:
 
         Raises:
             StoreFull: the disk is full; what was done stays done.
+            SourceError: the source stayed away for too long; what was done stays done.
             KeyboardInterrupt: someone pressed Ctrl-C; what was done stays done.
         """
         self.store.clean()
         self._clean_scratch()
         self._begin()
-        self._broker.publish(due_messages(self.store, self._plan))
+        self._publish(due_messages(self.store, self._plan))
         threads = [threading.Thread(target=self._guarded, name=f"job-{i}", daemon=True) for i in range(self._jobs)]
         for thread in threads:
             thread.start()
@@ -105,12 +130,17 @@ class EmbeddedRun:
                 thread.join(5)
         if self._failure is not None:
             raise self._failure
-        complete = self._run.markers.answered(Unit("report", ()))
+        markers = self._run.markers
+        complete = all(markers.answered(unit) for stage in self._stages for unit in self._run.pipeline.units(stage))
         return Outcome(complete, list(self._broker.dead_letters))
 
+    def _publish(self, messages: Iterable[Message]) -> None:
+        self._broker.publish(message for message in messages if message.stage in self._stages)
+
     def _begin(self) -> None:
-        totals = {stage: sum(1 for _ in self._run.pipeline.units(stage)) for stage in STAGES}
-        done = {stage: sum(1 for _ in self._run.markers.all_of(stage)) for stage in STAGES}
+        stages = [stage for stage in STAGES if stage in self._stages]
+        totals = {stage: sum(1 for _ in self._run.pipeline.units(stage)) for stage in stages}
+        done = {stage: sum(1 for _ in self._run.markers.all_of(stage)) for stage in stages}
         self._watcher.begin(totals, done)
 
     def _clean_scratch(self) -> None:
@@ -133,8 +163,9 @@ class EmbeddedRun:
 
     def _job(self) -> None:
         """One job: a worker process, and the messages it is given."""
-        worker = _WorkerProcess(self._workdir, self._plan, self._note)
-        self._workers.append(worker)
+        with self._lock:
+            worker = _WorkerProcess(self._workdir, self._plan, self._note, len(self._workers))
+            self._workers.append(worker)
         try:
             while not self._stop.is_set():
                 delivery = self._broker.receive(SERVICES, _POLL_S)
@@ -156,7 +187,8 @@ class EmbeddedRun:
     def _settle(self, delivery: InProcessDelivery, answer: dict[str, Any]) -> None:
         _, unit = decode(delivery.message)
         if "due" in answer:
-            self._broker.publish(Message.model_validate(entry) for entry in answer["due"])
+            self._away_since = None
+            self._publish(Message.model_validate(entry) for entry in answer["due"])
             marker = self._run.markers.get(unit)
             if marker is not None:
                 self._tell(unit, marker)
@@ -164,7 +196,8 @@ class EmbeddedRun:
         elif "full" in answer:
             raise StoreFull(answer["full"])
         elif "later" in answer:
-            self._note(f"{unit.name}: waits: {answer['later']}")
+            self._check_patience(answer)
+            self._note(f"{unit.name}: waits, and is tried again in {_WAIT_S:.0f} s: {answer['later']}")
             delivery.later(_WAIT_S)
         elif "retry" in answer:
             self._note(f"{unit.name}: try {delivery.message.attempt} failed: {answer['retry']}")
@@ -172,9 +205,25 @@ class EmbeddedRun:
         else:
             delivery.dead(answer["dead"])
 
+    def _check_patience(self, answer: dict[str, Any]) -> None:
+        """Let a run that only waits for its source end some time; other reasons to wait end by themselves.
+
+        Raises:
+            SourceError: it has waited for too long.
+        """
+        if not answer.get("source_away"):
+            return
+        now = time.monotonic()
+        self._away_since = self._away_since or now
+        if now - self._away_since >= self._source_patience_s:
+            raise SourceError(
+                f"the source has been away for {(now - self._away_since) / 60:.0f} minutes: {answer['later']}; "
+                "what was done is kept: start the same command again once it is back"
+            )
+
     def _tell(self, unit: Unit, marker: Marker) -> None:
         with self._lock:
-            if unit.stage == "search":
+            if unit.stage == "search" and "fetch" in self._stages:
                 self._watcher.total("fetch", sum(1 for _ in self._run.pipeline.units("fetch")))
             self._watcher.answered(unit, marker)
 
@@ -186,11 +235,13 @@ class EmbeddedRun:
 class _WorkerProcess:
     """A worker process, started when it is first needed and again after it died."""
 
-    def __init__(self, workdir: Path, plan: RunPlan, note: Callable[[str], None]) -> None:
+    def __init__(self, workdir: Path, plan: RunPlan, note: Callable[[str], None], number: int) -> None:
         self._workdir = workdir
         self._note = note
         self._process: subprocess.Popen[str] | None = None
         self._environment = os.environ | numerics.process_environment(plan.numerics)
+        if plan.numerics.device == "cuda":
+            self._environment["LOCAL_RANK"] = str(number)  # where there are several GPUs, workers take them in turn
 
     def ask(self, message: Message, threads: int) -> dict[str, Any]:
         """Hand over a message and wait for the answer; a worker that dies over it asks for another try."""

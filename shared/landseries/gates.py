@@ -24,6 +24,10 @@ class NotNow(LandseriesError):
     """The unit has to wait, through no fault of its own."""
 
 
+class SourceAway(NotNow):
+    """The unit has to wait for a source of imagery that does not answer, or says that it is too busy."""
+
+
 class RunCancelled(LandseriesError):
     """Nobody wants the run's units any more."""
 
@@ -98,11 +102,13 @@ def own_profile(run: OpenRun, unit: Unit) -> None:
     """A gate: raises `OtherProfile` where this process was not started under the unit's numerics profile.
 
     Raises:
-        NotNow: this machine's processor cannot work under it; another worker's may.
+        NotNow: this machine cannot work under it; another worker's may.
     """
     profile = run.plan.numerics
-    if not STAGES[unit.stage].numerics or numerics.is_applied(profile):
+    if not STAGES[unit.stage].numerics:
         return
-    if not numerics.is_supported(profile):
-        raise NotNow(f"this machine's processor has no {profile.capability}, which run {run.plan.run_id!r} asks for")
-    raise OtherProfile(profile)
+    missing = numerics.missing_for(profile)
+    if missing is not None:
+        raise NotNow(f"{missing}, which run {run.plan.run_id!r} asks for")
+    if not numerics.is_applied(profile):
+        raise OtherProfile(profile)

@@ -89,13 +89,13 @@ class Part(IntEnum):
     PREDICTION = 3
 
 
-def tiles_of_area(area: BaseGeometry, tile_size_px: int, granules: Collection[str]) -> list[Tile]:
+def tiles_of_area(area: BaseGeometry, tile_size_px: int, granules: Collection[str] | None) -> list[Tile]:
     """Tiles of the UTM lattice that an area touches, each with a home granule that the source has.
 
     Args:
         area: polygon or multipolygon in longitude and latitude (WGS 84).
         tile_size_px: side of a tile in pixels of 10 m; even, so that tiles are aligned to 20 m.
-        granules: MGRS tile names that the source of imagery holds, such as `32TPS`.
+        granules: MGRS tile names that the source of imagery holds, such as `32TPS`; None for all that there are.
 
     Returns:
         Tiles sorted by id. Those that no granule of the source holds wholly are left out.
@@ -105,13 +105,13 @@ def tiles_of_area(area: BaseGeometry, tile_size_px: int, granules: Collection[st
     """
     _check_area(area)
     _check_utm(area)
-    available = frozenset(granules)
+    available = None if granules is None else frozenset(granules)
     wanted: list[Tile] = []
     without_granule = 0
     for zone, north in _zones(area):
         for column, row in _cells(area, zone, north, tile_size_px):
             holding = home_granules(zone, north, column, row, tile_size_px * RESOLUTION_M)
-            home = next((granule for granule in holding if granule in available), None)
+            home = next((granule for granule in holding if available is None or granule in available), None)
             if home is None:
                 without_granule += 1
             else:
@@ -119,7 +119,7 @@ def tiles_of_area(area: BaseGeometry, tile_size_px: int, granules: Collection[st
     if not wanted:
         raise ConfigError(
             f"area: none of its {without_granule} tiles lies in a granule of the source, which has "
-            f"{', '.join(sorted(available)) or 'none'}; check the area's coordinates (longitude before latitude)"
+            f"{', '.join(sorted(available or ())) or 'none'}; check the area's coordinates (longitude before latitude)"
         )
     return sorted(wanted, key=lambda tile: tile.id)
 

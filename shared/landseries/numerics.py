@@ -23,6 +23,8 @@ _CAPS: Final[dict[str, tuple[str, str, str]]] = {
     "avx512_bf16": ("avx512", "AVX512_CORE_BF16", "AVX512,STRICT"),
     "amx": ("avx512", "AVX512_CORE_AMX", "AVX512,STRICT"),
 }
+#: Where drivers show their devices.
+_DEVICES: Final = Path("/dev")
 
 
 class NumericsProfile(BaseModel):
@@ -37,9 +39,22 @@ class NumericsProfile(BaseModel):
     training_processes: int = 1
 
 
-def settle(device: Literal["cpu", "cuda"], precision: str, training_threads: int) -> NumericsProfile:
-    """The profile of a run that is planned on this machine."""
-    capability = processor_capability()
+def settle(
+    device: Literal["cpu", "cuda"],
+    precision: str,
+    training_threads: int,
+    training_processes: int = 1,
+    capability: Capability | Literal["auto"] = "auto",
+) -> NumericsProfile:
+    """The profile of a run that is planned on this machine.
+
+    A capability of `auto` is this processor's highest; for GPUs, whose hosts are of many kinds, at most avx2, because
+    there the processor only hands data on.
+    """
+    if capability == "auto":
+        capability = processor_capability()
+        if device == "cuda" and capability not in ("default", "avx2"):
+            capability = "avx2"
     if precision == "auto":
         precision = "bfloat16" if device == "cuda" or capability in ("avx512_bf16", "amx") else "float32"
     return NumericsProfile(
@@ -47,6 +62,7 @@ def settle(device: Literal["cpu", "cuda"], precision: str, training_threads: int
         capability=capability,
         precision="bfloat16" if precision == "bfloat16" else "float32",
         training_threads=training_threads,
+        training_processes=training_processes,
     )
 
 
@@ -95,7 +111,25 @@ def is_applied(profile: NumericsProfile) -> bool:
     return all(os.environ.get(name) == value for name, value in process_environment(profile).items())
 
 
-def is_supported(profile: NumericsProfile) -> bool:
-    """Whether this machine's processor can work under a profile."""
+def missing_for(profile: NumericsProfile) -> str | None:
+    """What this machine lacks to work under a profile; None where it can."""
     order = list(_CAPS)
-    return order.index(profile.capability) <= order.index(processor_capability())
+    if order.index(profile.capability) > order.index(processor_capability()):
+        return f"this machine's processor has no {profile.capability}"
+    if profile.device == "cuda" and not visible_gpus():
+        return "this machine shows no NVIDIA GPU to this process"
+    return None
+
+
+def visible_gpus() -> int:
+    """NVIDIA GPUs that this process may use, as far as can be told without their libraries.
+
+    Counts the driver's devices, or those that CUDA_VISIBLE_DEVICES names, whichever are fewer.
+    """
+    devices = sum(1 for path in _DEVICES.glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdecimal())
+    # Windows' Linux subsystem has one device for all.
+    devices = devices or int((_DEVICES / "dxg").exists())
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return devices
+    return min(devices, sum(1 for name in named.split(",") if name.strip() not in ("", "-1", "NoDevFiles", "void")))

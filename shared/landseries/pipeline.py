@@ -15,6 +15,8 @@ from typing import Final, Literal, Protocol
 
 from landseries.extent import Extent
 
+#: Output of the harmony stage: what was found of every acquisition; for each there is one more, for its fetch.
+HARMONY: Final = "harmony.json"
 #: Outputs of the index stage: the regular series, its indices (training year only), clear-view counts, a quick-look.
 SERIES: Final = "series.zarr.zip"
 INDICES: Final = "indices.zarr.zip"
@@ -101,14 +103,25 @@ def _search(**bind: Bind) -> Need:
 _S, _E, _T, _H, _C, _I = Bind.SAME, Bind.EVERY, Bind.TRAINING_YEAR, Bind.HOME, Bind.CHOSEN, Bind.INSIDE
 
 _ROWS: Final[tuple[Stage, ...]] = (
-    Stage("search", "fetcher", ("granule", "year"), (), "fetcher.search", ("periods", "masking", "area")),
+    Stage("search", "fetcher", ("granule", "year"), (), "fetcher.search", ("periods", "masking", "area"), version=2),
     Stage("reference", "fetcher", ("tile",), (), "fetcher.reference", ("legend", "area")),
     Stage(
+        *("harmony", "fetcher", ("granule",)),
+        # All years at once: whether acquisitions agree shows only where they are compared.
+        (_need("search", granule=_S, year=_E, tolerant=True),),
+        *("fetcher.harmony", ("masking",)),
+        long=True,
+    ),
+    Stage(
         *("fetch", "fetcher", ("granule", "year", "acquisition")),
-        # The one document about the acquisition: its products, and the tiles that chose it. Another year's or
-        # acquisition's choice changes nothing.
-        (_need("search", "{acquisition}.json", granule=_S, year=_S),),
+        # The documents about the acquisition alone: its products and the tiles that chose it, and what is to be
+        # corrected. Another year's or acquisition's choice changes nothing.
+        (
+            _need("search", "{acquisition}.json", granule=_S, year=_S),
+            _need("harmony", "{acquisition}.json", granule=_S),
+        ),
         *("fetcher.fetch", ("features",)),
+        version=2,
         keep=_CONSUMED,
     ),
     Stage(
@@ -203,6 +216,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
             _need("compare", tile=_E, tolerant=True),
             _need("reference", tile=_E, tolerant=True),
             _need("mosaic", granule=_E, model=_E, tolerant=True),
+            _need("harmony", HARMONY, granule=_E, tolerant=True),
             _need("dataset", "summary.json", region=_E, tolerant=True),
             _need("train", "summary.json", region=_E, model=_E, tolerant=True),
         ),

@@ -151,6 +151,11 @@ def read_plan(store: Store, run_id: str) -> RunPlan | None:
         raise ArtifactError(f"the stored plan of run {run_id!r} cannot be read: {error}") from error
 
 
+def forget_plan(store: Store, run_id: str) -> None:
+    """Remove a run's plan; its markers and artifacts stay."""
+    store.delete(_key(run_id))
+
+
 def list_runs(store: Store) -> list[str]:
     """Names of the runs in a store."""
     return [Path(item.key).stem for item in store.list("plans/")]

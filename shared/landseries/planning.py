@@ -46,4 +46,20 @@ def _check_truth(loaded: LoadedConfig) -> None:
 def settle_numerics(loaded: LoadedConfig) -> numerics.NumericsProfile:
     """The numerics profile of a run that is planned on this machine."""
     wanted = loaded.run.numerics
-    return numerics.settle(wanted.device, wanted.precision, wanted.training_threads)
+    return numerics.settle(
+        wanted.device, wanted.precision, wanted.training_threads, wanted.training_processes, wanted.capability
+    )
+
+
+def check_numerics(profile: numerics.NumericsProfile) -> None:
+    """Make sure that a whole run can be done on this machine.
+
+    Raises:
+        ConfigError: it lacks what the run's numerics profile asks for.
+    """
+    missing = numerics.missing_for(profile)
+    if missing is not None:
+        raise ConfigError(
+            f"numerics: {missing}, which the run asks for: run it where there is one, submit it to workers that have "
+            "one, or change `numerics`"
+        )

@@ -34,6 +34,10 @@ class Empty(Exception):
     """Raised by a handler for a unit that has, rightly, nothing in it; the text becomes the marker's reason."""
 
 
+class Assisted(Exception):
+    """Raised by a handler in a process that only helped another one, which writes the outputs and answers."""
+
+
 @dataclass(frozen=True)
 class Input:
     """What a needed unit answered: its status and reason, and its outputs by name."""
@@ -242,7 +246,8 @@ class Handler:
     """What does a stage's units.
 
     Attributes:
-        run: writes the outputs. Raises `Refused` or `Empty` where there is nothing to write.
+        run: writes the outputs. Raises `Refused` or `Empty` where there is nothing to write, `Assisted` where another
+            process writes.
         outside: identifier -> checksum of what `run` will use from outside the store; None where it uses nothing.
     """
 

@@ -32,7 +32,7 @@ from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
 from landseries.plan import read_plan
 from landseries.repairs import repair
-from landseries.service import Context, Empty, Handler, Input, Service, load_service
+from landseries.service import Assisted, Context, Empty, Handler, Input, Service, load_service
 from landseries.stores.base import Store
 
 _MANIFEST: Final = "manifest.json"
@@ -123,7 +123,8 @@ class Worker:
     def _answered(self, run: OpenRun, unit: Unit) -> tuple[Outcome | None, bool]:
         """See to it that a unit has its marker, and tell whether it got it here and now.
 
-        The outcome is None where the unit is not due: who answers its last need publishes it.
+        The outcome is None where the unit is not due (who answers its last need publishes it), and where this process
+        only helped the one that answers.
         """
         if run.markers.answered(unit):
             return "skipped", False
@@ -133,11 +134,14 @@ class Worker:
         if gathered is None:
             return None, False
         inputs, refusal = gathered
-        with self._owning(run, unit):
-            if self._leases is not None and STAGES[unit.stage].long and run.markers.answered(unit):
-                return "skipped", False  # while this worker watched the lease
-            marker = self._answer(run, unit, inputs, refusal)
-            first = run.markers.put(unit, marker)
+        try:
+            with self._owning(run, unit):
+                if self._leases is not None and STAGES[unit.stage].long and run.markers.answered(unit):
+                    return "skipped", False  # while this worker watched the lease
+                marker = self._answer(run, unit, inputs, refusal)
+                first = run.markers.put(unit, marker)
+        except Assisted:
+            return None, False  # the process that writes publishes what becomes due
         return "reused" if marker.reused else marker.status, first
 
     def _open_run(self, run_id: str) -> OpenRun:

@@ -28,7 +28,7 @@ from tests.support.memory import grow
 from tests.support.overhead import Overhead, Phase
 from tests.support.poison import draw
 from tests.support.poisoning import expose
-from tests.support.small_run import run_distributed, run_embedded, simulate_archive, write_config
+from tests.support.small_run import configuration, run_distributed, run_embedded, simulate_archive, write_config
 from tests.support.toy_services import make_plan, seed
 
 #: So that the broker looks for late acknowledgements each second instead of each minute.
@@ -137,7 +137,7 @@ def measure_walltime(given: argparse.Namespace) -> None:
         archive = simulate_archive(folder / "archive")
         embedded, distributed = [], []
         for number in range(given.rounds):
-            config = write_config(archive, folder / f"{number}.yaml", f"round-{number}")
+            config = write_config(folder, configuration(archive, f"round-{number}"))
             embedded.append(run_embedded(config, folder / f"work-{number}", given.jobs))
             store = first.model_copy(update={"bucket": f"round-{number}"})
             MinioStore(store).create_bucket()

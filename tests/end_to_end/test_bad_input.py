@@ -12,8 +12,9 @@ import pytest
 import rasterio
 import yaml
 from rasterio.warp import Resampling, calculate_default_transform, reproject
+from support.small_run import write_config
 
-from tests.end_to_end.conftest import Cli, write_config
+from tests.end_to_end.conftest import Cli
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(1200)]
 

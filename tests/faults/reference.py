@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
-from landseries.artifacts.documents import digest_of
 from landseries.cli.console import known_plan
 from landseries.markers import Marker
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
-from landseries.simulation import simulate
 from landseries.stores.base import Store
 from landseries.stores.local import LocalStore
+from tests.support.small_run import artifacts, configuration, simulate_archive, write_config
 
 RUN: Final = "faults"
-_YEARS: Final = (2018, 2019)
 #: Seconds that a unit costs besides its own work, so that progress counts units as well as their length.
 _EACH_S: Final = 0.3
 _RUN_S: Final = 900
@@ -49,23 +45,7 @@ class Answers:
 
 def prepare(folder: Path, *, size_px: int, tile_px: int) -> Path:
     """Simulate the archive and write the configuration; returns the configuration's path."""
-    archive = folder / "archive"
-    simulate(archive, seed=31, size_px=size_px, years=_YEARS, acquisitions_per_year=12, jobs=2)
-    content = {
-        "name": RUN,
-        "area": {"geojson": str(archive / "area.geojson")},
-        "years": list(_YEARS),
-        "source": {"kind": "safe", "path": str(archive / "products")},
-        "reference": {"path": str(archive / "reference" / "clc2018.tif"), "year": 2018},
-        "truth": {"path": str(archive / "truth" / "{year}.tif")},
-        "grid": {"tile_size_px": tile_px},
-        "pseudolabeler": {"forest": {"trees": 20, "samples_per_class": 400}},
-        "sampler": {"dataset": {"training_samples": 1500, "validation_samples": 600}},
-        "trainer": {"train": {"hidden": 16, "epochs": 3}},
-    }
-    path = folder / f"{RUN}.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
+    return write_config(folder, configuration(simulate_archive(folder / "archive", size_px), RUN, tile_px))
 
 
 def undisturbed(config: Path, folder: Path) -> Answers:
@@ -84,10 +64,9 @@ def undisturbed(config: Path, folder: Path) -> Answers:
 def answers(store: Store) -> Answers:
     """What the run in a store answered; the report renders the run itself, so only its status counts."""
     markers = dict(_markers(store))
-    keys = [item.key for item in store.list("artifacts/") if not item.key.startswith("artifacts/report/")]
     return Answers(
         units={unit: _comparable(unit, marker) for unit, marker in markers.items()},
-        artifacts={key: digest_of(store.get(key) or b"") for key in keys},
+        artifacts=artifacts(store),
         seconds={unit: marker.seconds + _EACH_S for unit, marker in markers.items()},
     )
 

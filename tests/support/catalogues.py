@@ -11,21 +11,30 @@ from landseries.grid import Tile
 from landseries.settings.catalogues import EarthSearchSource
 from landseries.settings.fetcher import FetchSettings
 from landseries_fetcher.sources.base import ImagerySource
-from support.tiny_archive import COLUMNS, LEFT_M, ROWS, TOP_M, TinyProduct
+
+from .tiny_archive import COLUMNS, LEFT_M, ROWS, TOP_M, TinyProduct
 
 #: Image or kind of metadata -> asset, as Earth Search names them.
 COLOURS = {
     **EarthSearchSource(kind="earth-search").assets,
     "product": "product_metadata",
     "granule": "granule_metadata",
+    "datastrip": "datastrip_metadata",
 }
-IMAGES_ONLY = {key: name for key, name in COLOURS.items() if key not in ("product", "granule")}
+IMAGES_ONLY = {key: name for key, name in COLOURS.items() if key not in ("product", "granule", "datastrip")}
 C1 = "sentinel-2-c1-l2a"
 
 
 PERIOD = Period(start=date(2018, 1, 1), end=date(2018, 12, 31))
 OLD = TinyProduct()
-NEW = TinyProduct(baseline="0500", offset=-1000, level=3_000, start="20180715T101021", discriminator="20230101T000000")
+NEW = TinyProduct(
+    baseline="0500",
+    offset=-1000,
+    level=3_000,
+    start="20180715T101021",
+    discriminator="20230101T000000",
+    refining="REFINED",
+)
 MASKING = FetchSettings()
 
 

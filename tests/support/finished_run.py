@@ -98,12 +98,34 @@ def finished_run(
     for tile in plan.tile.values():
         _write_tile(run, tile, generator)
     _write_training(run)
+    _write_harmony(run, generator)
     return run
 
 
 def _in_two_granules(plan: RunPlan) -> RunPlan:
     tiles = tuple({**tile, "granule": "east" if tile["column"] else "west"} for tile in plan.tiles)
     return plan.model_copy(update={"tiles": tiles})
+
+
+def _write_harmony(run: FinishedRun, generator: np.random.Generator) -> None:
+    """What the fetcher says of three acquisitions a year: one corrected, one refused, one with a warning."""
+    for granule in run.plan.extent.tiles_of:
+        entries = {}
+        for year in run.plan.config.years:
+            for number, verdict in enumerate(("used", "corrected", "refused")):
+                north, east = (round(float(value), 1) for value in generator.normal(0, 6, 2))
+                entries[f"S2A_{year}0{number + 5}05T101021_R022_T{granule}"] = {
+                    "datetime": f"{year}-0{number + 5}-05T10:10:21",
+                    "verdict": verdict,
+                    "reason": "its offset was <not> taken off" if verdict == "refused" else "",
+                    "warnings": ["its shift cannot be measured: 3 windows"] if verdict == "used" else [],
+                    "products": {f"P{number}": {"refining": "NOT_REFINED"}},
+                    "shift": None if verdict == "refused" else {"north_m": north, "east_m": east},
+                }
+        path = run.folder / f"harmony-{granule}.json"
+        table = {"granule": granule, "probe_tiles": ["t"], "max_shift_m": 5.0, "datum": "median of all"}
+        write_json(path, {**table, "acquisitions": entries})
+        run.given[Unit("harmony", (granule,))] = {"harmony.json": path}
 
 
 def _landscape(generator: np.random.Generator, size: int, years: tuple[int, ...]) -> dict[int, Classes]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from landseries.artifacts.documents import digest_of_file
+from landseries.artifacts.documents import digest_of_file, write_json
 from landseries.config import LoadedConfig, parse_config
 from landseries.grid import Raster, Tile
 from landseries.legend import Legend, load_legend
@@ -67,6 +67,15 @@ def cube_plan(
     grid = {name: getattr(raster, name) for name in Raster.__dataclass_fields__}
     source = SourceDescription(granules=("cube",), features=tuple(features), raster=grid)
     return make_plan(loaded, source, numerics or NumericsProfile())
+
+
+def decided(
+    folder: Path, acquisition: str, *, use: bool = True, reason: str = "", shift: Any = None
+) -> dict[str, Path]:
+    """What the harmony stage writes for the fetch of an acquisition; default: it is used as it is."""
+    path = folder / f"decided-{acquisition}.json"
+    write_json(path, {"use": use, "reason": reason, "shift": shift})
+    return {f"{acquisition}.json": path}
 
 
 class Bench:

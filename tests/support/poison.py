@@ -48,11 +48,7 @@ class Poison:
 
 
 def _bodies() -> st.SearchStrategy[tuple[str, bytes]]:
-    json_values = st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-        max_leaves=12,
-    )
+    json_values = _json_values()
     hostile = st.sampled_from(
         ["../../plans/demo", "..", "/etc/passwd", "a\x00b", "t00000/../t00001", "DEMO", "", "*", "#"]
     )
@@ -108,6 +104,14 @@ def _bodies() -> st.SearchStrategy[tuple[str, bytes]]:
             st.just("other encoding"),
             st.sampled_from(["utf-16", "utf-32"]).map(lambda name: json.dumps(GOOD).encode(name)),
         ),
+    )
+
+
+def _json_values() -> st.SearchStrategy[Any]:
+    return st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+        max_leaves=12,
     )
 
 

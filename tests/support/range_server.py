@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
-from support.served import served
+from .served import served
 
 #: What may go wrong with an answer.
 FAULTS: Final = ("reset", "reset_midway", "truncated", "status_500", "status_503", "status_429", "slow", "no_answer")

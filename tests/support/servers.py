@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 import pytest
 
+from landseries.filelocks import locked, try_lock
 from landseries.local.processes import Process, ServerError, wait_until
 from landseries.local.programs import find_minio, find_rabbitmq
 from landseries.local.servers import MinioServer, RabbitServer, Server
@@ -59,8 +60,8 @@ def shared_server(kind: type[_ServerT], folder: Path) -> Iterator[_ServerT]:
         folder: the same for all processes of the session, and nobody else's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "users", fcntl.LOCK_SH):  # waits where the last host is just going
-        with _locked(folder / "door", fcntl.LOCK_EX):
+    with locked(folder / "users", fcntl.LOCK_SH):  # waits where the last host is just going
+        with locked(folder / "door"):
             server = kind(folder / "server")
             if _is_free(folder / "host"):
                 _start_host(kind, server, folder)
@@ -73,12 +74,12 @@ def shared_server(kind: type[_ServerT], folder: Path) -> Iterator[_ServerT]:
 
 def host(kind: str, folder: Path) -> None:
     """Run a server until nobody uses it; what the host process does."""
-    with _locked(folder / "host", fcntl.LOCK_EX):
+    with locked(folder / "host"):
         server = KINDS[kind](folder / "server").start()
         try:
             while server.running and not _is_free(folder / "users"):
                 time.sleep(_POLL_S)
-            with _locked(folder / "users", fcntl.LOCK_EX):
+            with locked(folder / "users"):
                 server.kill()  # faster than a stop, and nobody wants the data
         finally:
             server.kill()
@@ -95,20 +96,9 @@ def _start_host(kind: type[Server], server: Server, folder: Path) -> None:
         raise
 
 
-@contextmanager
-def _locked(path: Path, kind: int) -> Iterator[None]:
-    with path.open("ab") as file:
-        fcntl.flock(file, kind)
-        yield
-
-
 def _is_free(path: Path) -> bool:
     with path.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
+        return try_lock(file)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A real run that takes a minute, embedded and behind a broker, for comparing what both leave."""
+"""A real run that takes a minute, for comparing what it leaves: embedded or behind a broker, disturbed or not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from landseries.artifacts.documents import digest_of
 from landseries.connections import BrokerConnection, StoreConnection
 from landseries.openrun import OpenRun
 from landseries.pipeline import Unit
@@ -21,30 +22,36 @@ from landseries.stores.minio import MinioStore
 
 from .delivery import Workers, environment, wait_for
 
+_YEARS = (2018, 2019)
 _TIMEOUT_S = 900
 
 
-def simulate_archive(folder: Path) -> Path:
-    """A simulated archive of 256 by 256 pixels, two years."""
-    simulate(folder, seed=31, size_px=256, years=(2018, 2019), acquisitions_per_year=8, jobs=2)
+def simulate_archive(folder: Path, size_px: int = 256) -> Path:
+    """A simulated archive, two years; gives the folder."""
+    simulate(folder, seed=31, size_px=size_px, years=_YEARS, acquisitions_per_year=12, jobs=2)
     return folder
 
 
-def write_config(archive: Path, path: Path, name: str) -> Path:
-    """A configuration over the archive: four tiles, small samples, few epochs."""
-    content: dict[str, Any] = {
+def configuration(archive: Path, name: str, tile_px: int = 128) -> dict[str, Any]:
+    """A configuration over the archive: small samples, few trees, few epochs."""
+    return {
         "name": name,
         "area": {"geojson": str(archive / "area.geojson")},
-        "years": [2018, 2019],
+        "years": list(_YEARS),
         "source": {"kind": "safe", "path": str(archive / "products")},
         "reference": {"path": str(archive / "reference" / "clc2018.tif"), "year": 2018},
         "truth": {"path": str(archive / "truth" / "{year}.tif")},
-        "grid": {"tile_size_px": 128},
-        "pseudolabeler": {"forest": {"trees": 10, "samples_per_class": 300}},
-        "sampler": {"dataset": {"training_samples": 1000, "validation_samples": 400}},
-        "trainer": {"train": {"hidden": 16, "epochs": 2}},
+        "grid": {"tile_size_px": tile_px},
+        "pseudolabeler": {"forest": {"trees": 20, "samples_per_class": 400}},
+        "sampler": {"dataset": {"training_samples": 1500, "validation_samples": 600}},
+        "trainer": {"train": {"hidden": 16, "epochs": 3}},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def write_config(folder: Path, content: dict[str, Any]) -> Path:
+    """Write a configuration into a folder, under its run's name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{content['name']}.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
@@ -78,7 +85,7 @@ def run_distributed(
     return time.perf_counter() - started
 
 
-def artifacts(store: Store) -> dict[str, bytes]:
-    """Every artifact but the report, which is a rendering."""
+def artifacts(store: Store) -> dict[str, str]:
+    """The SHA-256 of every artifact but the report, which is a rendering."""
     keys = [item.key for item in store.list("artifacts/") if not item.key.startswith("artifacts/report/")]
-    return {key: store.get(key) or b"" for key in keys}
+    return {key: digest_of(store.get(key) or b"") for key in keys}

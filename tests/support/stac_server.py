@@ -15,9 +15,10 @@ from typing import Any, Final
 import rasterio
 
 from landseries.bands import BANDS, GROUND_SAMPLING_DISTANCE_M
-from support.range_server import RangeServer
-from support.served import served
-from support.tiny_archive import LEFT_M, TOP_M, TinyProduct
+
+from .range_server import RangeServer
+from .served import served
+from .tiny_archive import LEFT_M, TOP_M, TinyProduct
 
 #: Every image of a product: (image, pixel size in metres).
 IMAGES: Final = (*GROUND_SAMPLING_DISTANCE_M.items(), ("SCL", 20))
@@ -40,6 +41,7 @@ class StacServer:
         searches: bodies of the searches.
         answers: status -> number.
         is_endless: each page has a next one, which holds the same.
+        enter, leave: called when a request begins, and when its answer is about to be sent.
     """
 
     items: list[Any] = field(default_factory=list)
@@ -51,6 +53,8 @@ class StacServer:
     answers: Counter[int] = field(default_factory=Counter)
     times: list[float] = field(default_factory=list)
     is_endless: bool = False
+    enter: Callable[[], None] = lambda: None
+    leave: Callable[[], None] = lambda: None
     landing: bytes | None = None
     url: str = ""
 
@@ -119,6 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_refused(self) -> bool:
         self.server_state.times.append(time.monotonic())
+        self.server_state.enter()
         fault = self.server_state.fault(self.path)
         if fault is not None:
             self._send(fault[0], b"later", {"Retry-After": fault[1]})
@@ -130,6 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
+        self.server_state.leave()
         self.end_headers()
         self.wfile.write(content)
 
@@ -144,6 +150,9 @@ def files_of(root: Path) -> dict[str, Path]:
         found[image] = next(root.glob(f"GRANULE/*/IMG_DATA/R{pixel_m}m/*_{image}_{pixel_m}m.jp2"))
     found["product"] = next(root.glob("MTD_MSIL2[Aa].xml"))
     found["granule"] = next(root.glob("GRANULE/*/MTD_TL.xml"))
+    datastrip = next(root.glob("DATASTRIP/*/MTD_DS.xml"), None)
+    if datastrip is not None:
+        found["datastrip"] = datastrip
     return found
 
 
@@ -207,7 +216,7 @@ def publish(
     Args:
         root: folder of the product.
         product: what was written there.
-        names: image, `product` or `granule` -> asset; others are left out.
+        names: image, `product`, `granule` or `datastrip` -> asset; others are left out.
         server: holds the files.
         offset: what the catalogue says of the bands.
     """

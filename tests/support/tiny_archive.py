@@ -39,6 +39,7 @@ class TinyProduct:
     shape: tuple[int, int] = (ROWS, COLUMNS)
     block_px: int = 64
     resolutions: int = 1
+    refining: str | None = None
 
     @property
     def name(self) -> str:
@@ -72,6 +73,10 @@ def write_product(folder: Path, product: TinyProduct) -> Path:
     _write_image(granule, product, "SCL", 20, scene)
     (granule / "MTD_TL.xml").write_text(_tile_xml(product), encoding="utf-8")
     (root / product.metadata_name).write_text(_product_xml(product), encoding="utf-8")
+    if product.refining is not None:
+        datastrip = root / "DATASTRIP" / f"DS_{product.datastrip}" / "MTD_DS.xml"
+        datastrip.parent.mkdir(parents=True)
+        datastrip.write_text(_datastrip_xml(product), encoding="utf-8")
     return root
 
 
@@ -117,6 +122,16 @@ def _product_xml(product: TinyProduct) -> str:
         "<n1:Quality_Indicators_Info><Image_Content_QI>"
         "<NODATA_PIXEL_PERCENTAGE>12.5</NODATA_PIXEL_PERCENTAGE></Image_Content_QI></n1:Quality_Indicators_Info>"
         "</n1:Level-2A_User_Product>"
+    )
+
+
+def _datastrip_xml(product: TinyProduct) -> str:
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>'
+        '<n1:Level-2A_DataStrip_ID xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/S2_PDI_Level-2A_Datastrip.xsd">'
+        '<n1:Image_Data_Info><Geometric_Info metadataLevel="Standard"><RGM>COMPUTED</RGM>'
+        f'<Image_Refining flag="{product.refining}"><Performance>0.3</Performance></Image_Refining>'
+        "</Geometric_Info></n1:Image_Data_Info></n1:Level-2A_DataStrip_ID>"
     )
 
 

@@ -82,6 +82,41 @@ def sparkline(series: Mapping[str, Sequence[float | None]], width: int = 120, he
     return _svg(width, height, "area over the years", parts, "spark")
 
 
+def scatter(
+    points: Sequence[tuple[float, float, int]], colours: Mapping[int, str], limit_m: float, title: str
+) -> Markup:
+    """Shifts as dots on a map of displacements, north up, with a circle at the largest that is used as it is.
+
+    Args:
+        points: (north, east, year); metres.
+        colours: year -> colour in CSS.
+        limit_m: radius of the circle in metres.
+        title: what is shown, for those who do not see it.
+    """
+    size, edge = 230, 26
+    reach = max([limit_m, *(max(abs(north), abs(east)) for north, east, _ in points)]) * 1.1 or 1.0
+    ticks = [step for step in _ticks(reach) if 0 < step <= reach]
+
+    def place(metres: float) -> float:
+        return edge + (metres + reach) / (2 * reach) * (size - 2 * edge)
+
+    low, high, middle = place(-reach), place(reach), place(0.0)
+    parts = [
+        f'<line class="grid" x1="{low:.1f}" x2="{high:.1f}" y1="{middle:.1f}" y2="{middle:.1f}"/>',
+        f'<line class="grid" x1="{middle:.1f}" x2="{middle:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>',
+        f'<circle class="limit" cx="{middle:.1f}" cy="{middle:.1f}" r="{place(limit_m) - middle:.1f}"/>',
+    ]
+    for tick in ticks:
+        x = place(tick)
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{middle + 12:.1f}" text-anchor="middle">{tick:g} m</text>')
+    parts.append(f'<text class="tick" x="{middle:.1f}" y="12" text-anchor="middle">north</text>')
+    parts.append(f'<text class="tick" x="{size - 2}" y="{middle - 5:.1f}" text-anchor="end">east</text>')
+    for north, east, year in points:
+        cx, cy, colour = place(east), place(-north), escape(colours[year])
+        parts.append(f'<circle class="dot" style="--c:{colour}" cx="{cx:.1f}" cy="{cy:.1f}" r="4"/>')
+    return _svg(size, size, f"Shifts of {len(points)} acquisitions of {title}", parts, "scatter")
+
+
 def _svg(width: int, height: int, text: str, parts: Sequence[str], kind: str) -> Markup:
     # Every part is made here from numbers, or escaped above.
     content = "".join(parts)

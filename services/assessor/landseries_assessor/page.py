@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,8 +12,9 @@ from markupsafe import Markup
 from rasterio.crs import CRS
 
 from landseries.legend import Legend
+from landseries.palette import palette
 from landseries.plan import RunPlan
-from landseries_assessor import layout, views, views_run
+from landseries_assessor import layout, views, views_harmony, views_run
 from landseries_assessor.layers import VIEWS_RAMP, Pictures
 from landseries_assessor.notices import attributions
 from landseries_assessor.paper import CITATION
@@ -34,6 +35,7 @@ class Findings:
         counts: the whole area's counts.
         pictures: the layers of the viewer; None where no map was made.
         dataset, trained: what sampler and trainer say, as far as they were done.
+        harmony: what the fetcher found of each granule's acquisitions, as far as that was done.
         summary: timings and refused units, see `landseries.summary`.
         software: versions of landseries that worked on the run.
         version: version of landseries that renders.
@@ -44,6 +46,7 @@ class Findings:
     pictures: Pictures | None
     dataset: Tree | None
     trained: Mapping[str, Tree]
+    harmony: Sequence[Tree]
     summary: Tree
     software: tuple[str, ...]
     version: str
@@ -66,7 +69,7 @@ def render(plan: RunPlan, findings: Findings) -> str:
 
     template = environment.get_template("report.html.j2")
     return template.render(
-        styles=[source("style.css"), source("tables.css")],
+        styles=[Markup(palette()), source("style.css"), source("tables.css")],
         scripts=[source("viewer.js"), source("page.js")] if findings.pictures else [source("page.js")],
         run=_run_facts(plan, findings.counts["pixels"], area_ha),
         models=assessment["models"],
@@ -95,6 +98,8 @@ def render(plan: RunPlan, findings: Findings) -> str:
         reliable_total=assessment["whole_area"]["reliable_samples"],
         samples=views_run.sample_table(findings.dataset, legend),
         training=views_run.training(findings.trained),
+        harmony=views_harmony.harmonisation(findings.harmony, plan.config.years),
+        year_colours=views_harmony.year_colours(plan.config.years),
         left_out=views_run.left_out(findings.dataset, findings.trained),
         refused=views_run.refused(findings.summary["refused"]),
         timings=views_run.timings(findings.summary),

@@ -9,6 +9,7 @@ import numpy as np
 
 from landseries import __version__
 from landseries.artifacts.documents import read_json, write_json
+from landseries.pipeline import HARMONY
 from landseries.service import Context
 from landseries.settings.assessor import ReportSettings
 from landseries.summary import summarise
@@ -48,6 +49,7 @@ def report(context: Context) -> None:
         pictures=pictures,
         dataset=_summary(context, "dataset"),
         trained=_trained(context),
+        harmony=_harmony(context),
         summary=summarise(markers),
         software=tuple(sorted({marker.software for _, marker in markers if marker.software})),
         version=__version__,
@@ -87,6 +89,16 @@ def _trained(context: Context) -> dict[str, dict[str, Any]]:
         if item.done:
             with context.local(item, "summary.json") as path:
                 found[item.unit["model"]] = read_json(path)
+    return found
+
+
+def _harmony(context: Context) -> list[dict[str, Any]]:
+    """What the fetcher found of the acquisitions of each granule."""
+    found = []
+    for item in context.inputs("harmony"):
+        if item.done:
+            with context.local(item, HARMONY) as path:
+                found.append(read_json(path))
     return found
 
 

@@ -37,6 +37,20 @@ def _reference_outside(context: Context) -> Mapping[str, str]:
     return handlers.reference_outside(context)
 
 
+def _harmony(context: Context) -> None:
+    """See `landseries_fetcher.handlers.harmony`."""
+    from landseries_fetcher import handlers
+
+    handlers.harmony(context)
+
+
+def _harmony_outside(context: Context) -> Mapping[str, str]:
+    """See `landseries_fetcher.handlers.harmony_outside`."""
+    from landseries_fetcher import handlers
+
+    return handlers.harmony_outside(context)
+
+
 def _fetch(context: Context) -> None:
     """See `landseries_fetcher.handlers.fetch`."""
     from landseries_fetcher import handlers
@@ -63,6 +77,7 @@ SERVICE = Service(
     {
         "search": Handler(_search, _search_outside),
         "reference": Handler(_reference, _reference_outside),
+        "harmony": Handler(_harmony, _harmony_outside),
         "fetch": Handler(_fetch, _fetch_outside),
     },
     describe=_describe,

@@ -1,4 +1,4 @@
-"""The stages of the fetcher: search, reference, fetch."""
+"""The stages of the fetcher: search, reference, harmony, fetch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from landseries.artifacts.documents import read_json, write_json
+from landseries.artifacts.documents import canonical_json, read_json, write_json
 from landseries.artifacts.rasters import write_cog
 from landseries.bands import NODATA
 from landseries.config import Period
@@ -15,17 +15,19 @@ from landseries.errors import ConfigError, Refused, SourceError
 from landseries.grid import area_mask
 from landseries.service import Context
 from landseries.settings.fetcher import FetchSettings, SearchSettings
-from landseries_fetcher import existing_map
-from landseries_fetcher.searching import decide, look, summary
+from landseries_fetcher import existing_map, harmonising
+from landseries_fetcher.reaching import reaching
+from landseries_fetcher.searching import decide, gap_days, look, summary
 from landseries_fetcher.sources import open_source
 from landseries_fetcher.sources.base import Acquisition, ImagerySource, LeftProduct, UnreadableProduct
 
 
+@reaching
 def search(context: Context) -> None:
     """Choose the acquisitions of a granule and a year, per tile.
 
-    Writes `chosen.json`, `search.json` with a verdict on every product, and for each chosen acquisition one document
-    with its products and the tiles that chose it.
+    Writes `chosen.json`, `search.json` with a verdict on every product, each tile's longest gap and each acquisition's
+    bytes to fetch, and for each chosen acquisition one document with its products and the tiles that chose it.
 
     Raises:
         Refused: the source has no usable product of this granule and year.
@@ -45,17 +47,25 @@ def search(context: Context) -> None:
     for tile in tiles:
         chosen[tile.id], verdicts[tile.id] = decide(looked, tile, period, settings, source.is_selected_by_share)
     write_json(context.output("chosen.json"), chosen)
-    write_json(
-        context.output("search.json"),
-        {"granule": granule, "year": context.year, **summary(looked, list(tiles), verdicts)},
-    )
+    fetch_bytes: dict[str, int] = {}
     for acquisition in looked.catalogue.acquisitions:
-        takers = {tile.id: tile.geometry() for tile in tiles if acquisition.id in chosen[tile.id]}
+        takers = [tile for tile in tiles if acquisition.id in chosen[tile.id]]
         if takers:
-            document = {**acquisition.as_json(), "tiles": takers, "source": source.identity()}
+            places = {tile.id: tile.geometry() for tile in takers}
+            document = {**acquisition.as_json(), "tiles": places, "source": source.identity()}
             write_json(context.output(f"{acquisition.id}.json"), document)
+            fetch_bytes[acquisition.id] = source.bytes_to_fetch(acquisition, takers, masking)
+    answer = {
+        "granule": granule,
+        "year": context.year,
+        **summary(looked, list(tiles), verdicts),
+        "longest_gap_days": {tile.id: gap_days(looked, tile, period, chosen[tile.id]) for tile in tiles},
+        "fetch_bytes": fetch_bytes,
+    }
+    write_json(context.output("search.json"), answer)
 
 
+@reaching
 def search_outside(context: Context) -> Mapping[str, str]:
     """Checksums of all products of the granule and the year, used or not, and what else decides how they are read."""
     source = _source(context)
@@ -88,13 +98,29 @@ def reference_outside(context: Context) -> Mapping[str, str]:
         raise Refused(str(error)) from error
 
 
+@reaching
+def harmony(context: Context) -> None:
+    """Compare a granule's acquisitions of all years; see `landseries_fetcher.harmonising.harmonise`."""
+    harmonising.harmonise(context, _source(context))
+
+
+@reaching
+def harmony_outside(context: Context) -> Mapping[str, str]:
+    """Checksums of all products that tiles chose."""
+    return harmonising.outside(context, _source(context))
+
+
+@reaching
 def fetch(context: Context) -> None:
     """Read an acquisition for the tiles that chose it: `<tile>.tif` with the features and, last, the clear mask.
 
     Raises:
-        Refused: a product cannot be read.
+        Refused: a product cannot be read, or the harmony stage found that it must not be used.
     """
-    source = _source(context)
+    decision = harmonising.decision_for(context)
+    if not decision.use:
+        raise Refused(decision.reason)
+    source, masking = _source(context), context.settings(FetchSettings)
     acquisition, document = _document(context)
     tiles = [context.tiles[name] for name in document["tiles"]]
     common = {
@@ -103,9 +129,10 @@ def fetch(context: Context) -> None:
         "PLATFORM": acquisition.platform,
         "RELATIVE_ORBIT": "" if acquisition.relative_orbit is None else str(acquisition.relative_orbit),
         "SCALE": "0.0001",
+        "SHIFT_CORRECTED": canonical_json(decision.as_json()["shift"]).decode(),
     }
     try:
-        for tile, image in source.images(acquisition, tiles, context.settings(FetchSettings), context.threads):
+        for tile, image in source.images(acquisition, tiles, masking, context.threads, decision.shift):
             write_cog(
                 context.output(f"{tile.id}.tif"),
                 np.concatenate([image.features, image.clear[np.newaxis].astype(np.int16)]),
@@ -119,6 +146,7 @@ def fetch(context: Context) -> None:
         raise Refused(str(error)) from error
 
 
+@reaching
 def fetch_outside(context: Context) -> Mapping[str, str]:
     """Checksums of the acquisition's products as they are now."""
     acquisition, _ = _document(context)
@@ -131,7 +159,7 @@ def _source(context: Context) -> ImagerySource:
     outside = context.outside
     try:
         return open_source(outside.source, outside.resolve)
-    except (ConfigError, SourceError) as error:
+    except SourceError as error:
         raise Refused(str(error)) from error
 
 

@@ -14,12 +14,13 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from landseries.errors import ConfigError
+from landseries.filelocks import try_lock
 from landseries.gates import NotNow
+from landseries_fetcher.bounded_folder import Entry, Trash, disk_bytes, make_room
 
 _POLL_S: Final = 0.1
 #: What a maker leaves complete in its workshop, to become the entry.
@@ -39,16 +40,6 @@ class Held:
         self._release()
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What lies in the folder, complete or not."""
-
-    used: float
-    key: str
-    path: Path
-    size: int
-
-
 class ProductCache:
     """Products by key."""
 
@@ -64,6 +55,7 @@ class ProductCache:
             ConfigError: the folder cannot be made.
         """
         self._folder = folder
+        self._trash = Trash(folder / "trash")
         self._max_bytes = max_bytes
         self._wait_s = wait_s
         try:
@@ -164,9 +156,7 @@ class ProductCache:
     def _try(self, name: str, kind: int) -> int | None:
         """A lock, as the file descriptor that holds it; None where others hold it."""
         lock = os.open(self._folder / "locks" / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(lock, kind):
             os.close(lock)
             return None
         return lock
@@ -180,49 +170,31 @@ class ProductCache:
             )
         # No key has a dot, so no entry has this lock.
         with self._locked("all.entries", self._wait_s):
-            shutil.rmtree(self._folder / "trash", ignore_errors=True)
-            (self._folder / "trash").mkdir(exist_ok=True)
+            self._trash.empty()
             others = [entry for entry in self._entries() if entry.path != workshop]
-            used = sum(entry.size for entry in others)
-            for entry in sorted(others, key=lambda entry: (entry.used, entry.key)):
-                if used + need_bytes <= self._max_bytes:
-                    break
-                if self._drop(entry):
-                    used -= entry.size
-            if used + need_bytes > self._max_bytes:
+            free_bytes = self._max_bytes - need_bytes - sum(entry.size_bytes for entry in others)
+            if not make_room(others, free_bytes, self._drop):
                 raise NotNow("the cache folder is full of products that other workers use; see source.cache_gib")
             workshop.mkdir(exist_ok=True)
             (workshop / _RESERVED).write_text(str(need_bytes), encoding="ascii")
 
-    def _entries(self) -> Iterator[_Entry]:
+    def _entries(self) -> Iterator[Entry]:
         for kind in ("products", "partial"):
             for path in sorted((self._folder / kind).iterdir()):
                 with suppress(FileNotFoundError):
-                    yield _Entry(path.stat().st_mtime, path.name, path, max(_taken(path), _reserved(path)))
+                    yield Entry(path.stat().st_mtime_ns, path, max(disk_bytes(path), _reserved(path)))
 
-    def _drop(self, entry: _Entry) -> bool:
-        """Throw an entry away, unless it is held; renamed first, so that no half of one passes for complete."""
-        lock = self._try(entry.key, fcntl.LOCK_EX)
+    def _drop(self, entry: Entry) -> bool:
+        """Throw an entry away, unless it is held."""
+        lock = self._try(entry.path.name, fcntl.LOCK_EX)
         if lock is None:
             return False
         try:
-            gone = self._folder / "trash" / f"{entry.path.parent.name}-{entry.key}"
             with suppress(FileNotFoundError):
-                os.rename(entry.path, gone)
-            shutil.rmtree(gone, ignore_errors=True)
+                self._trash.take(entry.path)
         finally:
             os.close(lock)
         return True
-
-
-def _taken(folder: Path) -> int:
-    """Bytes that a folder's files take on the disk."""
-    total = 0
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-    return total
 
 
 def _reserved(folder: Path) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,12 @@ from landseries.config import Period
 from landseries.grid import Tile
 from landseries.settings.fetcher import FetchSettings, SearchSettings
 from landseries_fetcher.reading import Decoders
-from landseries_fetcher.selection import Candidate, choose
+from landseries_fetcher.selection import Candidate, choose, longest_gap_days
 from landseries_fetcher.sources.base import Acquisition, Catalogue, ImagerySource, LeftProduct, UnreadableProduct, View
+
+#: What became of a product over a tile: taken; not needed beside the others; too cloudy; of a partial orbit; without
+#: any clear view; or, for all tiles, a duplicate or damaged.
+Kind = Literal["taken", "spare", "cloudy", "partial", "unseen", "unusable"]
 
 
 @dataclass(frozen=True)
@@ -108,19 +112,34 @@ def decide(
     shares = {a.id: looked.shares[a.id][tile.id] for a in looked.catalogue.acquisitions}
     refusals = {name: _refusal(share, settings, thresholds) for name, share in shares.items()}
     fit = [a for a in looked.catalogue.acquisitions if refusals[a.id] is None]
-    length = (period.end - period.start).days + 1.0
-    taken = choose(
-        [Candidate(_days(a.sensed, period), a.id, shares[a.id].clear) for a in fit], settings.per_year, length
-    )
+    taken = choose([_candidate(a, shares[a.id], period) for a in fit], settings.per_year, _length_days(period))
+    of_all = "" if len(taken) == len(fit) else f"one of the {len(taken)} of {len(fit)} that spread best"
+    spare = f"not among the {settings.per_year} of {len(fit)} whose clear views spread best over the period"
     verdicts = [_verdict_left(product) for product in looked.catalogue.left]
     for acquisition in looked.catalogue.acquisitions:
-        reason = refusals[acquisition.id]
+        kind, reason = refusals[acquisition.id] or ("spare", spare)
         if acquisition.id in taken:
-            reason = "" if len(taken) == len(fit) else f"one of the {len(taken)} of {len(fit)} that spread best"
-        elif reason is None:
-            reason = f"not among the {settings.per_year} of {len(fit)} whose clear views spread best over the period"
-        verdicts += _verdicts(acquisition, shares[acquisition.id], acquisition.id in taken, reason)
+            kind, reason = "taken", of_all
+        verdicts += _verdicts(acquisition, shares[acquisition.id], kind, reason)
     return taken, sorted(verdicts, key=lambda verdict: (verdict["datetime"], verdict["product"]))
+
+
+def gap_days(looked: Looked, tile: Tile, period: Period, taken: Collection[str]) -> float:
+    """The longest time in days of a period in which no acquisition that a tile takes sees half of it clearly."""
+    candidates = [
+        _candidate(acquisition, looked.shares[acquisition.id][tile.id], period)
+        for acquisition in looked.catalogue.acquisitions
+        if acquisition.id in taken
+    ]
+    return round(longest_gap_days(candidates, _length_days(period)), 2)
+
+
+def _candidate(acquisition: Acquisition, share: Shares, period: Period) -> Candidate:
+    return Candidate(_days(acquisition.sensed, period), acquisition.id, share.clear)
+
+
+def _length_days(period: Period) -> float:
+    return (period.end - period.start).days + 1.0
 
 
 def _shares(view: View, inside: npt.NDArray[np.bool_]) -> Shares:
@@ -133,22 +152,27 @@ def _shares(view: View, inside: npt.NDArray[np.bool_]) -> Shares:
     return Shares(1.0 - with_data / total, int((weights * view.clear).sum()) / total)
 
 
-def _refusal(share: Shares, settings: SearchSettings, thresholds: bool) -> str | None:
+def _refusal(share: Shares, settings: SearchSettings, thresholds: bool) -> tuple[Kind, str] | None:
+    """Why a tile cannot take an acquisition, in a word and in a sentence."""
     nodata, cloud = 100 * share.nodata, 100 * share.masked_of_data
     if thresholds and nodata > settings.max_nodata_percent:
-        return f"partial orbit: {nodata:.1f} % no-data over the tile, more than {settings.max_nodata_percent:g} %"
+        return (
+            "partial",
+            f"partial orbit: {nodata:.1f} % no-data over the tile, more than {settings.max_nodata_percent:g} %",
+        )
     if thresholds and cloud > settings.max_cloud_percent:
-        return f"cloudy: {cloud:.1f} % masked over the tile, more than {settings.max_cloud_percent:g} %"
-    return None if share.clear > 0 else "no clear view over the tile"
+        return "cloudy", f"cloudy: {cloud:.1f} % masked over the tile, more than {settings.max_cloud_percent:g} %"
+    return None if share.clear > 0 else ("unseen", "no clear view over the tile")
 
 
-def _verdicts(acquisition: Acquisition, share: Shares, taken: bool, reason: str) -> list[dict[str, Any]]:
+def _verdicts(acquisition: Acquisition, share: Shares, kind: Kind, reason: str) -> list[dict[str, Any]]:
     return [
         {
             "acquisition": acquisition.id,
             "product": product.id,
             "datetime": acquisition.sensed.isoformat(),
-            "verdict": "taken" if taken else "left",
+            "verdict": "taken" if kind == "taken" else "left",
+            "kind": kind,
             "reason": reason,
             "cloud_percent": round(100 * share.masked_of_data, 2),
             "nodata_percent": round(100 * share.nodata, 2),
@@ -163,6 +187,7 @@ def _verdict_left(product: LeftProduct) -> dict[str, Any]:
         "product": product.product,
         "datetime": product.sensed.isoformat(),
         "verdict": "left",
+        "kind": "unusable",
         "reason": product.reason,
         "cloud_percent": None,
         "nodata_percent": None,

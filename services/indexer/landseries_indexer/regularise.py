@@ -7,6 +7,7 @@ the date is flagged as missing, and the number of clear views is kept because it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
@@ -109,24 +110,29 @@ def regularise(
     flags = np.ascontiguousarray(clear).reshape(views, pixels).view(np.uint8)
     interval_of = np.searchsorted(targets, whole_days)
 
-    def portion(start: int) -> None:
-        stop = min(pixels, start + step)
+    def portion(start: int, stop: int) -> None:
         sweep(flat, flags, whole_days, interval_of, targets, max_gap_days, start, stop, series, missing, count)
 
-    step = BLOCK * max(1, min(_BLOCKS_A_PORTION, pixels // (2 * threads * BLOCK)))
-    starts = range(0, pixels, step)
-    if threads == 1 or len(starts) < 2:
-        for start in starts:
-            portion(start)
-    else:
-        with ThreadPoolExecutor(threads, thread_name_prefix="regularise") as pool:
-            for _ in pool.map(portion, starts):
-                pass
+    _in_portions(portion, pixels, threads)
     return RegularSeries(
         series.reshape(targets.size, bands, height, width),
         missing.reshape(targets.size, height, width),
         count.reshape(height, width),
     )
+
+
+def _in_portions(portion: Callable[[int, int], None], pixels: int, threads: int) -> None:
+    """Do all pixels, from a start to a stop at a time, on so many threads."""
+    step = BLOCK * max(1, min(_BLOCKS_A_PORTION, pixels // (2 * threads * BLOCK)))
+    starts = range(0, pixels, step)
+    stops = [min(pixels, start + step) for start in starts]
+    if threads == 1 or len(starts) < 2:
+        for start, stop in zip(starts, stops, strict=True):
+            portion(start, stop)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="regularise") as pool:
+        for _ in pool.map(portion, starts, stops):
+            pass
 
 
 def _checked_days(name: str, days: NDArray[Any], *, strictly: bool) -> NDArray[np.int32]:

@@ -10,10 +10,13 @@ from landseries.artifacts.series import ROWS_PER_CHUNK, SeriesReader, reading_se
 from landseries.errors import ArtifactError, Refused
 from landseries.grid import area_mask
 from landseries.models import network_of
+from landseries.neural.devices import device_of
 from landseries.neural.weights import TrainedNetwork, read_weights
+from landseries.numerics import NumericsProfile
 from landseries.pipeline import COUNTS, SERIES, WEIGHTS
 from landseries.service import Context, Input
 from landseries.settings.mapper import MapSettings
+from landseries_mapper.gpu import GpuNetwork
 from landseries_mapper.inference import MappingNetwork
 from landseries_mapper.maps import YearMap, band_names, count_changes
 
@@ -31,7 +34,7 @@ def map_tile(context: Context) -> None:
     with context.local(train, WEIGHTS) as path:
         trained = read_weights(path)
     inside = area_mask(context.tile, context.area)
-    networks: dict[str, MappingNetwork] = {}
+    networks: dict[str, MappingNetwork | GpuNetwork] = {}
     maps: list[npt.NDArray[np.uint8]] = []
     reasons: list[str] = []
     for item in context.inputs("index"):
@@ -43,7 +46,7 @@ def map_tile(context: Context) -> None:
             reasons.append(f"{train.unit.name} has no network of {year}; its dataset's summary says why")
         else:
             if name not in networks:
-                networks[name] = MappingNetwork(trained[name], precision=context.profile.precision)
+                networks[name] = _on_device(trained[name], context.profile)
             maps.append(_map_year(context, item, trained[name], networks[name], inside))
     if not maps:
         raise Refused("no year can be mapped: " + "; ".join(reasons))
@@ -52,11 +55,17 @@ def map_tile(context: Context) -> None:
     )
 
 
+def _on_device(trained: TrainedNetwork, profile: NumericsProfile) -> MappingNetwork | GpuNetwork:
+    if profile.device == "cuda":
+        return GpuNetwork(trained, device_of("cuda"), profile.precision)
+    return MappingNetwork(trained, profile.precision)
+
+
 def _map_year(
     context: Context,
     item: Input,
     trained: TrainedNetwork,
-    network: MappingNetwork,
+    network: MappingNetwork | GpuNetwork,
     inside: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.uint8]:
     """Write one year's map and return its classes, (rows, columns) uint8."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from landseries.bands import NODATA
 from landseries.errors import ArtifactError
-from landseries.neural.weights import TrainedNetwork
+from landseries.neural.weights import NetworkSettings, TrainedNetwork
 from landseries.numerics import processor_capability
 from landseries_mapper import kernels
 
@@ -80,14 +80,9 @@ class MappingNetwork:
             ArtifactError: The array is of another dtype, or has other dates or features than the network was trained
                 on.
         """
-        expected = (self.settings.dates, len(self.settings.features))
-        if series.ndim not in (3, 4) or series.shape[:2] != expected or series.dtype != np.int16:
-            raise ArtifactError(
-                f"the network reads int16 series of shape {(*expected, 'pixels')} or {(*expected, 'rows', 'columns')} "
-                f"(dates, features, ...), got {series.dtype} of shape {series.shape}"
-            )
+        check_series(series, self.settings)
         count = math.prod(series.shape[2:])
-        pixels = series.reshape(*expected, count)
+        pixels = series.reshape(*series.shape[:2], count)
         labels = np.empty(count, np.uint8)
         probabilities = np.empty((len(self._classes), count), np.float32)
         workers = max(1, min(threads, -(-count // self.block_pixels)))
@@ -136,6 +131,16 @@ class MappingNetwork:
                     space.inputs[number + 1][:] = state
         torch.mm(self._head, space.final_tensor, out=space.scores_tensor)
         kernels.softmax_and_label(space.scores, self._head_bias, space.seen, self._classes, space.labels)
+
+
+def check_series(series: NDArray[np.int16], settings: NetworkSettings) -> None:
+    """Raise ArtifactError unless the array is (dates, features, ...) int16 as the network reads it."""
+    expected = (settings.dates, len(settings.features))
+    if series.ndim not in (3, 4) or series.shape[:2] != expected or series.dtype != np.int16:
+        raise ArtifactError(
+            f"the network reads int16 series of shape {(*expected, 'pixels')} or {(*expected, 'rows', 'columns')} "
+            f"(dates, features, ...), got {series.dtype} of shape {series.shape}"
+        )
 
 
 class _Layer:

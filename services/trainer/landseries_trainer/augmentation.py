@@ -31,21 +31,27 @@ class Augmentation:
         if not self.noise >= 0:
             raise ValueError(f"noise must not be negative, got {self.noise}")
 
-    def apply(self, channels: torch.Tensor) -> torch.Tensor:
-        """Vary a batch with PyTorch's current random numbers.
+    def apply(self, channels: torch.Tensor, size: int | None = None, own: slice = slice(None)) -> torch.Tensor:
+        """Vary a batch, or one process's part of it, with PyTorch's current random numbers.
+
+        They are drawn for the whole batch, so that what is done to a series does not depend on who does it.
 
         Args:
             channels: (n, dates, features + 1) float32 as `normalisation.network_input` gives them; changed in place.
+            size: Series of the whole batch; default n.
+            own: Which of them these are.
 
         Returns:
             The same tensor.
         """
         values, flag = channels[:, :, :-1], channels[:, :, -1:]
+        whole = len(channels) if size is None else size
         if self.noise > 0:
             # A missing value is exactly 0 and stays so; a present one is 0 too rarely to matter.
-            values += self.noise * torch.randn_like(values) * (values != 0)
+            deviations = torch.randn(whole, *values.shape[1:])[own].to(channels.device)
+            values += self.noise * deviations * (values != 0)
         if self.date_drop > 0:
-            dropped = torch.rand(flag.shape) < self.date_drop
+            dropped = (torch.rand(whole, *flag.shape[1:])[own] < self.date_drop).to(channels.device)
             values.masked_fill_(dropped, 0.0)
             flag.masked_fill_(dropped, 1.0)
         return channels

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from landseries_trainer.curve import EpochMetrics, TrainingCurve
+from landseries_trainer.group import Group
 
 _KEY: Final = "landseries"
 
@@ -82,3 +84,19 @@ def read_checkpoint(path: Path, training: str, shapes: Mapping[str, tuple[int, .
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
     return Checkpoint(training, curve, arrays) if curve.epochs else None
+
+
+def read_shared_checkpoint(
+    path: Path, training: str, shapes: Mapping[str, tuple[int, ...]], group: Group
+) -> Checkpoint | None:
+    """`read_checkpoint` for processes that train together: all get the one that process 0 finds.
+
+    The others may see another folder, or the same one a moment earlier or later.
+    """
+    if group.size == 1:
+        return read_checkpoint(path, training, shapes)
+    content = group.share(path.read_bytes() if group.is_first and path.is_file() else b"")
+    with tempfile.TemporaryDirectory(prefix="landseries-") as folder:
+        copy = Path(folder) / "checkpoint"
+        copy.write_bytes(content)
+        return read_checkpoint(copy, training, shapes)

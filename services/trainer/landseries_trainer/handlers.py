@@ -2,136 +2,105 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from landseries.artifacts.documents import write_json
-from landseries.artifacts.tables import read_columns
-from landseries.errors import ArtifactError, Refused
-from landseries.models import POOLED_MODELS, POOLED_NETWORK
+from landseries.errors import ArtifactError, LandseriesError, Refused
+from landseries.neural.devices import device_of
 from landseries.neural.weights import TrainedNetwork, write_weights
+from landseries.numerics import visible_gpus
 from landseries.pipeline import WEIGHTS
-from landseries.service import Context
+from landseries.service import Assisted, Context
 from landseries.settings.trainer import TrainSettings
-from landseries_trainer.augmentation import Augmentation
-from landseries_trainer.curve import EpochMetrics, TrainingCurve
-from landseries_trainer.samples import TrainingSet
-from landseries_trainer.training import train_network
-
-_TRAINING, _VALIDATION = 0, 1
+from landseries_trainer.group import Membership, joining, membership
+from landseries_trainer.launch import train_in_group
+from landseries_trainer.mapped import write_flat
+from landseries_trainer.networks import TrainedModel, TrainingJob, train_networks
 
 
 def train(context: Context) -> None:
     """Train a model's networks: `weights.safetensors` and `summary.json`.
 
-    All networks of a run start from the same seed, so that models differ by what they are trained on alone. A year
-    whose network cannot be trained is left out, and named in the summary.
+    A year whose network cannot be trained is left out, and named in the summary.
 
     Raises:
         Refused: the dataset has no table of the model, or none of its networks can be trained.
         ArtifactError: the table does not fit the run's features.
+        Assisted: this process belongs to a group, of which another process writes.
     """
-    table = _read_table(context)
-    networks: dict[str, TrainedNetwork] = {}
-    described: dict[str, Any] = {}
-    left_out: dict[str, str] = {}
-    for name, chosen in table.networks(context.unit["model"], context.years).items():
-        training, validation = table.split(chosen, _TRAINING), table.split(chosen, _VALIDATION)
-        try:
-            networks[name], curve = _train_one(context, name, training, validation)
-        except Refused as refused:
-            left_out[name] = str(refused)
-            continue
-        described[name] = _describe(context, networks[name], curve, training, validation)
-    if not networks:
-        raise Refused("; ".join(f"network {name}: {reason}" for name, reason in left_out.items()))
-    write_weights(context.output(WEIGHTS), networks)
+    trained = _train(job_of(context), context)
+    if not trained.networks:
+        raise Refused("; ".join(f"network {name}: {reason}" for name, reason in trained.left_out.items()))
+    write_weights(context.output(WEIGHTS), trained.networks)
+    networks = {
+        name: {**_describe(context, network), **trained.described[name]} for name, network in trained.networks.items()
+    }
     summary = {
         "model": context.unit["model"],
         "features": list(context.features),
         "settings": context.settings(TrainSettings).model_dump(mode="json"),
-        "networks": described,
-        "left_out": left_out,
+        "networks": networks,
+        "left_out": trained.left_out,
     }
     write_json(context.output("summary.json"), summary)
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A model's annual series, (n, dates, features) int16, with the split, year, class and weight of each."""
-
-    series: npt.NDArray[np.int16]
-    columns: dict[str, npt.NDArray[Any]]
-
-    def networks(self, model: str, years: tuple[int, ...]) -> dict[str, npt.NDArray[np.bool_]]:
-        """Which lines each network of the model is trained on."""
-        if model in POOLED_MODELS:
-            return {POOLED_NETWORK: np.ones(len(self.series), dtype=bool)}
-        lines = {str(year): np.asarray(self.columns["year"] == year) for year in years}
-        return {name: chosen for name, chosen in lines.items() if chosen.any()}
-
-    def split(self, chosen: npt.NDArray[np.bool_], split: int) -> TrainingSet:
-        """The chosen lines of one split."""
-        lines = chosen & (self.columns["split"] == split)
-        return TrainingSet(self.series[lines], self.columns["class"][lines], self.columns["weight"][lines])
+def _train(job: TrainingJob, context: Context) -> TrainedModel:
+    """Train here, in a group of processes that is started here, or as one of a group that torchrun or srun started."""
+    own, parts = membership(), job.profile.training_processes
+    processes = _possible_processes(job)
+    if own is None and processes > 1:
+        return train_in_group(job, processes, context.scratch / "group", context.log)
+    _check_size(own, parts)
+    with joining(own, device_of(job.profile.device), parts, job.silence_s) as group:
+        trained = train_networks(job, group, context.log)
+    if not group.is_first:
+        raise Assisted(f"process {group.rank} of {group.size}; process 0 writes")
+    return trained
 
 
-def _read_table(context: Context) -> _Table:
-    item, name = context.input("dataset"), f"{context.unit['model']}.parquet"
-    if name not in item.marker.outputs:
-        raise Refused(f"{item.unit.name} has no samples for this model; its summary.json says why")
-    with context.local(item, name) as path:
-        columns = read_columns(path, "split", "year", "class", "weight", "series")
-    series = columns.pop("series")
-    if series.ndim != 2 or series.dtype != np.int16 or series.shape[1] % len(context.features):
-        raise ArtifactError(
-            f"{item.unit.name}, {name}: series of shape {series.shape} and {series.dtype} are no int16 dates of the "
-            f"{len(context.features)} features {', '.join(context.features)}"
-        )
-    return _Table(series.reshape(len(series), -1, len(context.features)), columns)
-
-
-def _train_one(
-    context: Context, name: str, training: TrainingSet, validation: TrainingSet
-) -> tuple[TrainedNetwork, TrainingCurve]:
-    """Train one network; from its checkpoint, where an interrupted try left one, even of its last epoch."""
-
-    def progress(epoch: int, epochs: int, metrics: EpochMetrics) -> None:
-        context.log(
-            f"network {name}, epoch {epoch} of at most {epochs}: loss {metrics.loss:.3f}, validation loss "
-            f"{metrics.validation_loss:.3f}, accuracy {metrics.accuracy:.3f}, macro F1 {metrics.macro_f1:.3f}"
-        )
-
-    context.checkpoints.mkdir(parents=True, exist_ok=True)
-    settings = context.settings(TrainSettings)
-    return train_network(
-        training,
-        validation,
-        settings,
+def job_of(context: Context) -> TrainingJob:
+    """What a unit's processes need to know; its table is laid out in the unit's scratch folder."""
+    return TrainingJob(
+        model=context.unit["model"],
+        years=context.years,
         features=context.features,
         seed=context.seed,
-        threads=context.profile.training_threads,
-        checkpoint=context.checkpoints / f"{name}.safetensors",
-        precision=context.profile.precision,
-        augmentation=Augmentation(date_drop=settings.date_drop),
-        progress=progress,
+        settings=context.settings(TrainSettings),
+        profile=context.profile,
+        table=_flat_table(context),
+        checkpoints=context.checkpoints,
     )
 
 
-def _describe(
-    context: Context,
-    network: TrainedNetwork,
-    curve: TrainingCurve,
-    training: TrainingSet,
-    validation: TrainingSet,
-) -> dict[str, Any]:
-    return {
-        "classes": [context.legend.name_of(class_id) for class_id in network.settings.classes],
-        "dates": network.settings.dates,
-        "training_series": len(training),
-        "validation_series": len(validation),
-        "curve": curve.to_json(),
-    }
+def _flat_table(context: Context) -> Path:
+    item, name = context.input("dataset"), f"{context.unit['model']}.parquet"
+    if name not in item.marker.outputs:
+        raise Refused(f"{item.unit.name} has no samples for this model; its summary.json says why")
+    folder = context.scratch / "table"
+    with context.local(item, name) as path:
+        try:
+            write_flat(path, folder, context.features)
+        except ArtifactError as error:
+            raise ArtifactError(f"{item.unit.name}, {name}: {error}") from error
+    return folder
+
+
+def _possible_processes(job: TrainingJob) -> int:
+    """As many as the run is planned for; on GPUs no more than there are, which do several parts each."""
+    wanted = job.profile.training_processes
+    return min(wanted, max(1, visible_gpus())) if job.profile.device == "cuda" else wanted
+
+
+def _check_size(own: Membership | None, parts: int) -> None:
+    if own is not None and own.size > parts:
+        raise LandseriesError(
+            f"this process was started in a group of {own.size}, and the run is planned for {parts} training processes "
+            "(numerics.training_processes), which its results are promised for: start as many, or fewer"
+        )
+
+
+def _describe(context: Context, network: TrainedNetwork) -> dict[str, Any]:
+    classes = [context.legend.name_of(class_id) for class_id in network.settings.classes]
+    return {"classes": classes, "dates": network.settings.dates}

@@ -46,19 +46,9 @@ def write_cog(
     """
     if bands.ndim != 3 or bands.shape[1:] != raster.shape or len(names) != bands.shape[0]:
         raise ValueError(f"bands {bands.shape} with {len(names)} names do not fit a raster of {raster.shape}")
-    profile = {
-        "driver": "GTiff",
-        "width": raster.width,
-        "height": raster.height,
-        "count": bands.shape[0],
-        "dtype": bands.dtype,
-        "crs": raster.crs,
-        "transform": raster.transform,
-        "nodata": nodata,
-    }
     predictor = "NO" if bands.dtype.itemsize == 1 else ("STANDARD" if bands.dtype.kind in "iu" else "NO")
     with MemoryFile() as memory:
-        with memory.open(**profile) as target:
+        with memory.open(**_profile(bands, raster, nodata)) as target:
             target.write(bands)
             for index, name in enumerate(names, 1):
                 target.set_band_description(index, name)
@@ -77,6 +67,19 @@ def write_cog(
             OVERVIEWS="NONE" if overviews == "none" else "AUTO",
             RESAMPLING=overviews.upper() if overviews != "none" else "NEAREST",
         )
+
+
+def _profile(bands: npt.NDArray[Any], raster: Raster, nodata: float | None) -> dict[str, Any]:
+    return {
+        "driver": "GTiff",
+        "width": raster.width,
+        "height": raster.height,
+        "count": bands.shape[0],
+        "dtype": bands.dtype,
+        "crs": raster.crs,
+        "transform": raster.transform,
+        "nodata": nodata,
+    }
 
 
 def read_raster(path: Path, expected: Raster | None = None) -> npt.NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,30 @@ def read_columns(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
         wanted = list(names) or [name for name in file.schema_arrow.names if name != "geometry"]
         table = file.read(columns=wanted, use_threads=False)
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise ArtifactError(f"{path.name}: cannot be read as a table: {error}") from error
-    missing = set(wanted) - set(table.column_names)
-    if missing:
-        raise ArtifactError(f"{path.name}: misses the columns {', '.join(sorted(missing))}")
+        raise _unreadable(path, error) from error
+    _check_names(path, table, wanted)
     return {name: _to_numpy(table.column(name)) for name in wanted}
+
+
+def read_in_parts(path: Path, *names: str) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Read columns a row group at a time, so that memory does not grow with the table; a table of no rows is one part.
+
+    Raises:
+        ArtifactError: the file is no Parquet file or misses a column.
+    """
+    try:
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    for group in range(file.num_row_groups):
+        try:
+            table = file.read_row_group(group, columns=list(names), use_threads=False)
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise _unreadable(path, error) from error
+        _check_names(path, table, names)
+        yield {name: _to_numpy(table.column(name)) for name in names}
+    if file.num_row_groups == 0:
+        yield read_columns(path, *names)
 
 
 def _write(path: Path, table: pa.Table) -> None:
@@ -88,6 +107,16 @@ def _write(path: Path, table: pa.Table) -> None:
         store_schema=True,
         row_group_size=65_536,
     )
+
+
+def _unreadable(path: Path, error: Exception) -> ArtifactError:
+    return ArtifactError(f"{path.name}: cannot be read as a table: {error}")
+
+
+def _check_names(path: Path, table: pa.Table, wanted: Sequence[str]) -> None:
+    missing = set(wanted) - set(table.column_names)
+    if missing:
+        raise ArtifactError(f"{path.name}: misses the columns {', '.join(sorted(missing))}")
 
 
 def _to_arrow(values: npt.NDArray[Any]) -> pa.Array:

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from landseries import __version__
-from landseries.cli import broker, local, operate, serve, servers
+from landseries.cli import broker, local, operate, plan, search, serve, servers
 from landseries.cli.console import err, out
 from landseries.errors import LandseriesError
 
@@ -28,7 +28,7 @@ app = typer.Typer(
     "[bold]submit[/] it to workers behind a broker.",
 )
 _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
-    _HERE: (local.init, local.check, local.run, local.simulate),
+    _HERE: (local.init, local.check, search.search, plan.plan, local.run, local.simulate),
     _LOOK: (operate.status, operate.collect, operate.gc),
     _WORKERS: (operate.submit, serve.worker, operate.cancel, operate.sweep, operate.doctor, servers.up, servers.down),
 }

@@ -75,16 +75,19 @@ def run(
     ] = None,
 ) -> None:
     """Do a whole run on this machine. Interrupted and started again, it goes on; nothing is done twice."""
+    from landseries.calendar.page import write_calendar
+    from landseries.calendar.reading import read_calendar
     from landseries.collect import collect
     from landseries.display import ProgressDisplay
     from landseries.embedded import EmbeddedRun
     from landseries.headline import headline
     from landseries.plan import make_plan
-    from landseries.planning import describe_source, settle_numerics
+    from landseries.planning import check_numerics, describe_source, settle_numerics
 
     loaded, source = describe_source(config)
     warn_of_missing_years(loaded, source)
     plan = make_plan(loaded, source, settle_numerics(loaded))
+    check_numerics(plan.numerics)
     display = ProgressDisplay(out)
     embedded = EmbeddedRun(workdir, plan, jobs=jobs or os.cpu_count() or 1, watcher=display)
     try:
@@ -94,11 +97,12 @@ def run(
         err.print("interrupted; start the same command again to go on from here")
         raise typer.Exit(130) from None
     for letter in outcome.dead_letters:
-        err.print(f"[bold red]stalled[/] {_unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
+        err.print(f"[bold red]stalled[/] {unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
     if not outcome.complete:
         raise LandseriesError("the run is not complete; mend the causes above and start the same command again")
     results = workdir / plan.run_id
     collect(embedded.store, plan, results)
+    write_calendar(plan, read_calendar(embedded.store, plan), results)
     table, line = headline(results)
     out.print(table)
     out.print(line, highlight=False, soft_wrap=True)
@@ -133,6 +137,7 @@ def simulate(
 
 
 def warn_of_missing_years(loaded: LoadedConfig, source: SourceDescription) -> None:
+    """Print a warning for each year of the run of which the source has nothing."""
     from landseries.planning import missing_years
 
     for year in missing_years(loaded, source):
@@ -140,7 +145,7 @@ def warn_of_missing_years(loaded: LoadedConfig, source: SourceDescription) -> No
         warn(text)
 
 
-def _unit_name(message: object) -> str:
+def unit_name(message: object) -> str:
     from landseries.messages import BadMessage, Message, decode
 
     assert isinstance(message, Message)

@@ -94,13 +94,7 @@ def worker(
         loop, ending = _serve(serving, broker_at, store_at, health)
         if ending == "handed back":
             os._exit(0)  # a thread is still at the unit, perhaps deep in a library
-    if loop.profile is not None:
-        os.environ[_AWAITED] = "message"
-        _start_anew(loop.profile)
-    if loop.refusal is not None:
-        raise loop.refusal
-    if ending == "broken":
-        raise typer.Exit(1)
+    _conclude(loop, ending)
 
 
 def _serve(
@@ -130,6 +124,17 @@ def _serve(
     if server is not None:
         server.stop()
     return loop, ending
+
+
+def _conclude(loop: ServiceLoop, ending: Ending) -> None:
+    """Start anew under the profile that a unit asked for, or tell how the worker ended."""
+    if loop.profile is not None:
+        os.environ[_AWAITED] = "message"
+        _start_anew(loop.profile)
+    if loop.refusal is not None:
+        raise loop.refusal
+    if ending == "broken":
+        raise typer.Exit(1)
 
 
 def child(services: Services, workdir: Workdir = Path("work")) -> None:

@@ -1,7 +1,8 @@
 """Installs servers and tools on this machine, once: `python -m landseries.local.install`, which `make servers` runs.
 
 RabbitMQ comes from the machine's packages. MinIO has no binaries any more: it is built from the last source that was
-published, into a cache folder outside the checkout. So are tools of the chart that are named: `... helm helm-docs`.
+published, into a cache folder outside the checkout. So are the chart's tools, where they are named after the module:
+`helm helm-docs`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -12,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from landseries.brokers.names import service_user, users
 from landseries.connections import BROKER_PREFIX, STORE_PREFIX, BrokerConnection, StoreConnection
+from landseries.filelocks import try_lock
 from landseries.local.processes import ServerError, free_ports, remembered, write_private
 from landseries.local.servers import MinioServer, RabbitServer
 
@@ -144,7 +144,7 @@ class Places:
         self.folder.chmod(0o700)  # logs made it before, with the rights of any folder: it holds data and secrets
         with (self.folder / "lock").open("ab") as file:
             deadline = time.monotonic() + patience_s
-            while not _lock(file):
+            while not try_lock(file):
                 if time.monotonic() > deadline:
                     raise ServerError(f"{self.folder}: another process holds it; `landseries down` ends it")
                 time.sleep(0.02)
@@ -180,11 +180,3 @@ class Places:
             f"{STORE_PREFIX}ACCESS_KEY_FILE": str(self._keep("store-access-key", store.access_key.get_secret_value())),
             f"{STORE_PREFIX}SECRET_KEY_FILE": str(self._keep("store-secret-key", store.secret_key.get_secret_value())),
         }
-
-
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

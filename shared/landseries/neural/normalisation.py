@@ -9,7 +9,9 @@ mapper's kernel repeats the same float32 operations on its blocks, to the bit.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,22 @@ from landseries.errors import ArtifactError
 
 #: Input channels beyond the features: the flag of a missing date.
 FLAG_CHANNELS = 1
+
+
+class SeriesArray(Protocol):
+    """What tells the shape and dtype of series, in memory or elsewhere."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +60,6 @@ class Normalisation:
 def measure_normalisation(series: NDArray[np.int16]) -> Normalisation:
     """Mean and standard deviation of each feature over all series and dates that have it.
 
-    The sums are integers, so the result does not depend on the order of the series.
-
     Args:
         series: (n, dates, features) int16, reflectance x 10,000, -32768 where missing.
 
@@ -55,17 +71,29 @@ def measure_normalisation(series: NDArray[np.int16]) -> Normalisation:
         ArtifactError: The array is not of that shape or dtype.
     """
     check_series(series)
-    features = series.shape[2]
+    return measure_in_parts([series], series.shape[2])
+
+
+def measure_in_parts(parts: Iterable[NDArray[np.int16]], features: int) -> Normalisation:
+    """What `measure_normalisation` says of all parts together.
+
+    The sums are integers, so the result depends neither on the order of the series nor on how they are cut.
+    """
+    counts, totals, squares = [0] * features, [0] * features, [0] * features
+    for part in parts:
+        for feature in range(features):
+            column = part[:, :, feature].ravel()
+            values = column[column != NODATA].astype(np.int64)
+            counts[feature] += values.size
+            totals[feature] += int(values.sum())
+            squares[feature] += int((values * values).sum())
     mean = np.zeros(features)
     std = np.ones(features)
-    for feature in range(features):
-        column = series[:, :, feature].ravel()
-        values = column[column != NODATA].astype(np.int64)
-        if values.size == 0:
+    for feature, (count, total, square) in enumerate(zip(counts, totals, squares, strict=True)):
+        if count == 0:
             continue
-        total, squares = int(values.sum()), int((values * values).sum())
-        mean[feature] = total / values.size
-        variance = (squares * values.size - total * total) / values.size**2
+        mean[feature] = total / count
+        variance = (square * count - total * total) / count**2
         std[feature] = np.sqrt(variance) if variance > 0 else 1.0
     return Normalisation(mean.astype(np.float32), std.astype(np.float32))
 
@@ -105,7 +133,7 @@ def round_to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return rounded.view(np.float32)
 
 
-def check_series(series: NDArray[np.int16]) -> None:
+def check_series(series: SeriesArray) -> None:
     """Raise ArtifactError unless the array is (n, dates, features) int16."""
     if series.ndim != 3 or series.dtype != np.int16:
         raise ArtifactError(f"series must be (n, dates, features) int16, got shape {series.shape} of {series.dtype}")

@@ -44,6 +44,9 @@ class CatalogueSource(Settings):
         "product_metadata", "Asset with MTD_MSIL2A.xml, whose offsets are trusted most; null: there is none"
     )
     granule_metadata: str | None = ours("granule_metadata", "Asset with MTD_TL.xml; null: there is none")
+    datastrip_metadata: str | None = ours(
+        "datastrip_metadata", "Asset with MTD_DS.xml, which says whether the geometry was refined; null: there is none"
+    )
     offsets: OffsetRule = ours(
         "metadata",
         "metadata: from the product's metadata, else from the asset and the baseline where they agree; asset: as the "
@@ -153,6 +156,7 @@ class PlanetaryComputerSource(CatalogueSource):
     collection: str = ours("sentinel-2-l2a", "Collection of Sentinel-2 L2A items")
     product_metadata: str | None = ours("product-metadata", "Asset with MTD_MSIL2A.xml")
     granule_metadata: str | None = ours("granule-metadata", "Asset with MTD_TL.xml")
+    datastrip_metadata: str | None = ours("datastrip-metadata", "Asset with MTD_DS.xml")
     granule_property: str | None = ours("s2:mgrs_tile", "Property by which items are searched")
     granule_value: str = ours("{granule}", "What that property holds for a granule such as 32TPS")
     sas_url: str | None = ours(

@@ -1,6 +1,8 @@
-"""Settings of the fetcher: which acquisitions are chosen, and how they are masked."""
+"""Settings of the fetcher: which acquisitions are chosen, how they are made alike, and how they are masked."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from landseries.settings.base import Settings, ours, paper
 
@@ -21,6 +23,22 @@ class ReferenceSettings(Settings):
     """How the existing map is put onto the processing grid: by nearest neighbour, which needs no setting."""
 
 
+class HarmonySettings(Settings):
+    """How acquisitions of all years are made alike in level and place, decided per granule."""
+
+    levels: Literal["refuse", "warn", "off"] = ours(
+        "refuse",
+        "Acquisitions whose dark pixels show an offset that is missing or was taken off twice: refuse them, only warn "
+        "in the report, or off (do not look)",
+    )
+    measure_shifts: bool = ours(True, "Measure how far each acquisition lies from the others")
+    max_shift_m: float = ours(5.0, "Largest shift (metres) of an acquisition that is used as it is", ge=0, le=40)
+    above_max_shift: Literal["correct", "refuse", "warn"] = ours(
+        "correct", "What is done with an acquisition that is shifted further: correct it, refuse it, or only warn"
+    )
+    probe_tiles: int = ours(4, "Tiles of a granule on which acquisitions are compared, at most", ge=1, le=64)
+
+
 class FetchSettings(Settings):
     """How reflectance is read and clouds are masked."""
 
@@ -31,8 +49,9 @@ class FetchSettings(Settings):
 
 
 class FetcherSettings(Settings):
-    """Search, the reference map, and fetching."""
+    """Search, the reference map, harmonisation, and fetching."""
 
     search: SearchSettings = SearchSettings()
     reference: ReferenceSettings = ReferenceSettings()
+    harmony: HarmonySettings = HarmonySettings()
     fetch: FetchSettings = FetchSettings()

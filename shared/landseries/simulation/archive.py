@@ -147,15 +147,18 @@ def simulate(
     plan = plan_datatakes(years, acquisitions_per_year, geometry, difficulty, seed)
     job = _Job(archive.products, geometry, years[-1], difficulty, seed)
     products = _write_products(job, plan, jobs, progress)
-    summary = settings | {
-        "geometry": {"epsg": EPSG, "pixel_m": PIXEL_M, "bounds_m": list(geometry.bounds_m),
-                     "granules": [window.granule for window in geometry.windows()]},
-        **figures,
-        "products": products,
-    }  # fmt: skip
-    _write_json(archive.summary, summary)
+    _write_json(archive.summary, {**settings, "geometry": _described(geometry), **figures, "products": products})
     (folder / _UNFINISHED).unlink()
     return archive
+
+
+def _described(geometry: Geometry) -> dict[str, Any]:
+    return {
+        "epsg": EPSG,
+        "pixel_m": PIXEL_M,
+        "bounds_m": list(geometry.bounds_m),
+        "granules": [window.granule for window in geometry.windows()],
+    }
 
 
 def _begin(archive: SimulatedArchive, settings: dict[str, Any]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from typing import Final
 
 from landseries.artifacts.documents import digest_of_file
 from landseries.errors import StoreError, StoreFull
+from landseries.filelocks import locked
 from landseries.stores.base import StoredObject, check_key, wrong_bytes
 from landseries.stores.tagged import TaggedByDigest
 
@@ -69,8 +69,7 @@ class LocalStore(TaggedByDigest):
 
     def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
         """See `Store.put_if`; processes of this machine take turns by a lock on one file."""
-        with (self.folder / _INCOMING / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.folder / _INCOMING / "lock"):
             return super().put_if(key, content, tag)
 
     @contextmanager

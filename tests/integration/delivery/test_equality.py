@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 from support.delivery import environment, queues_of, ready_messages, workers
-from support.small_run import artifacts, landseries, run_distributed, run_embedded, simulate_archive, write_config
+from support.small_run import (
+    artifacts,
+    configuration,
+    landseries,
+    run_distributed,
+    run_embedded,
+    simulate_archive,
+    write_config,
+)
 
 from landseries.brokers.topology import apply
 from landseries.connections import StoreConnection
@@ -45,7 +53,7 @@ def both(
     rabbit_server: RabbitServer, minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("equality")
-    config = write_config(simulate_archive(folder / "archive"), folder / "small.yaml", "small")
+    config = write_config(folder, configuration(simulate_archive(folder / "archive"), "small"))
     run_embedded(config, folder / "work", jobs=2)
     vhost = f"v-{uuid.uuid4().hex[:12]}"
     broker = rabbit_server.create_vhost(vhost)

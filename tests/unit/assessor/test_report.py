@@ -127,6 +127,24 @@ def test_the_page_needs_no_network_and_is_well_formed(page: str):
     assert not re.search(r"url\(|@import|fetch\(|XMLHttp", page)
 
 
+def test_what_became_of_the_acquisitions_is_told(page: str):
+    section = page[page.index('<section id="harmony">') : page.index('<section id="run">')]
+    assert section.count("6 acquisitions refused or corrected") == 2, "of each granule"
+    assert section.count("Shifts of 6 acquisitions of") == 4, "as label and title of each chart"
+    assert "its offset was &lt;not&gt; taken off" in section
+    assert "3 used with a warning: its shift cannot be measured" in section
+    assert "geometry not refined (products)" in section
+    assert section.count('<circle class="dot"') == 12
+
+
+def test_a_granule_that_was_refused_has_no_shifts_to_show(tmp_path: Path, assess_run: Assess):
+    run = finished_run(tmp_path, tile_px=48)
+    for unit in list(run.given):
+        if unit.stage == "harmony":
+            run.given[unit] = "its levels lie apart"
+    assert 'id="harmony"' not in (assess_run(run) / "report.html").read_text(encoding="utf-8")
+
+
 def test_pictures_are_the_maps(tmp_path: Path, assess_run: Assess):
     run = finished_run(tmp_path, tile_px=48)
     viewer = _viewer((assess_run(run) / "report.html").read_text(encoding="utf-8"))

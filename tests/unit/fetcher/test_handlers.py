@@ -14,7 +14,7 @@ import shapely
 import xarray as xr
 from affine import Affine
 from pyproj import Transformer
-from support.harness import Bench
+from support.harness import Bench, decided
 from support.tiny_archive import LEFT_M, TOP_M, TinyProduct, scene_of
 
 from landseries.artifacts.documents import digest_of_file, read_json
@@ -31,6 +31,8 @@ from landseries_fetcher.describing import describe
 from landseries_fetcher.handlers import (
     fetch,
     fetch_outside,
+    harmony,
+    harmony_outside,
     reference,
     reference_outside,
     search,
@@ -40,7 +42,8 @@ from landseries_fetcher.handlers import (
 Archive = Callable[..., Path]
 #: Three tiles of 32 pixels wide and two high of the lattice, from 700,160 m on, lie in the tiny granule.
 WEST_M, SOUTH_M, EAST_M = 700_160.0, TOP_M - 640.0, 700_640.0
-SEARCH = Unit("search", ("32TQS", "2018"))
+SEARCH, LATER = Unit("search", ("32TQS", "2018")), Unit("search", ("32TQS", "2019"))
+HARMONY = Unit("harmony", ("32TQS",))
 
 
 def _area() -> shapely.Polygon:
@@ -104,11 +107,12 @@ def bench(tmp_path: Path, archive: Archive) -> Bench:
 
 
 def _fetch(bench: Bench, searched: dict[str, Path], acquisition: str) -> dict[str, Path]:
-    return bench.run(fetch, Unit("fetch", ("32TQS", "2018", acquisition)), {SEARCH: searched})
+    compared = bench.run(harmony, HARMONY, {SEARCH: searched, LATER: "no product"})
+    return bench.run(fetch, Unit("fetch", ("32TQS", "2018", acquisition)), {SEARCH: searched, HARMONY: compared})
 
 
 def test_the_service_offers_its_stages() -> None:
-    assert set(SERVICE.handlers) == {"search", "reference", "fetch"}
+    assert set(SERVICE.handlers) == {"search", "reference", "harmony", "fetch"}
     assert all(handler.outside is not None for handler in SERVICE.handlers.values())
     assert SERVICE.describe is not None
 
@@ -152,9 +156,11 @@ def test_search_tells_all(bench: Bench) -> None:
     assert acquisition["platform"] == "S2A"
     assert acquisition["relative_orbit"] == 22
     assert acquisition["products"][0]["baseline"] == "05.00"
+    assert found["fetch_bytes"] == {_product(3).acquisition: 0, _product(7).acquisition: 0}, "a folder is local"
+    assert found["longest_gap_days"] == dict.fromkeys(bench.plan.tile, 301.58), "July shows half of no tile"
     for verdicts in found["tiles"].values():
         assert [set(verdict) for verdict in verdicts] == [
-            {"acquisition", "product", "datetime", "verdict", "reason", "cloud_percent", "nodata_percent"}
+            {"acquisition", "product", "datetime", "verdict", "kind", "reason", "cloud_percent", "nodata_percent"}
         ] * 2
 
 
@@ -192,12 +198,15 @@ def test_a_truncated_image_is_refused_by_name(bench: Bench, tmp_path: Path) -> N
 def test_what_lies_outside_is_named(bench: Bench, tmp_path: Path) -> None:
     assert set(search_outside(bench.context(SEARCH))) == {_product(3).name, _product(7, baseline="0500").name}
     searched = bench.run(search, SEARCH)
+    compared = harmony_outside(bench.context(HARMONY, {SEARCH: searched, LATER: "no product"}))
+    assert set(compared) == {_product(3).name, _product(7, baseline="0500").name}
     unit = Unit("fetch", ("32TQS", "2018", _product(3).acquisition))
-    before = fetch_outside(bench.context(unit, {SEARCH: searched}))
+    given = {SEARCH: searched, HARMONY: decided(tmp_path, _product(3).acquisition)}
+    before = fetch_outside(bench.context(unit, given))
     assert set(before) == {_product(3).name}
     path = next((tmp_path / "products").glob(f"{_product(3).name}.SAFE/GRANULE/*/IMG_DATA/R10m/*_B03_10m.jp2"))
     path.write_bytes(path.read_bytes() + b"-")
-    assert fetch_outside(bench.context(unit, {SEARCH: searched})) != before
+    assert fetch_outside(bench.context(unit, given)) != before
     tile = next(iter(bench.plan.tile))
     found = reference_outside(bench.context(Unit("reference", (tile,))))
     assert found == {"map.tif": digest_of_file(tmp_path / "map.tif")}
@@ -274,7 +283,11 @@ def test_a_cube_from_search_to_fetch(tmp_path: Path) -> None:
     searched = bench.run(search, unit)
     names = read_json(searched["chosen.json"])["cube-c0001-r0001"]
     assert names == ["cube_20180301T000000", "cube_20180901T000000"]
-    fetched = bench.run(fetch, Unit("fetch", ("cube", "2018", names[0])), {unit: searched})
+    compared = bench.run(harmony, Unit("harmony", ("cube",)), {unit: searched})
+    assert read_json(compared[f"{names[0]}.json"]) == {"reason": "", "shift": None, "use": True}
+    assert read_json(compared["harmony.json"])["probe_tiles"] == [], "a cube has one grid and one scale"
+    given = {unit: searched, Unit("harmony", ("cube",)): compared}
+    fetched = bench.run(fetch, Unit("fetch", ("cube", "2018", names[0])), given)
     assert len(fetched) == 4
     image = read_raster(fetched["cube-c0000-r0000.tif"])
     assert image[0, 0, :3].tolist() == [NODATA, 1, 2]

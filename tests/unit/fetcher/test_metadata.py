@@ -13,7 +13,9 @@ from support.tiny_archive import TinyProduct, write_product
 from landseries.bands import BANDS
 from landseries_fetcher.sources.metadata import (
     BadMetadata,
+    Geocoding,
     ProductName,
+    checked,
     parse_geocoding,
     parse_name,
     parse_nodata_percent,
@@ -63,6 +65,37 @@ def test_other_names(text: str) -> None:
     assert parse_name(text) is None
 
 
+@pytest.mark.parametrize(("flag", "refined"), [("REFINED", True), ("NOT_REFINED", False), ("ELSE", None), (None, None)])
+def test_refining_is_told_by_the_datastrip(tmp_path: Path, flag: str | None, refined: bool | None) -> None:
+    product = TinyProduct(refining=flag)
+    assert read_metadata(write_product(tmp_path, product), _name(product.name)).refined is refined
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE r [<!ENTITY a "aaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]><r>&b;</r>',
+        '<!DOCTYPE r [<!ENTITY a SYSTEM "file:///etc/passwd">]><r>&a;</r>',
+        "<r><Image_Refining",
+        "",
+    ],
+)
+def test_a_hostile_datastrip_is_refused(tmp_path: Path, text: str) -> None:
+    product = TinyProduct(refining="REFINED")
+    root = write_product(tmp_path, product)
+    next(root.glob("DATASTRIP/*/MTD_DS.xml")).write_text(text)
+    with pytest.raises(BadMetadata, match=r"MTD_DS\.xml is no valid XML"):
+        read_metadata(root, _name(product.name))
+
+
+def test_what_follows_the_flag_in_a_datastrip_is_not_read(tmp_path: Path) -> None:
+    product = TinyProduct(refining="REFINED")
+    root = write_product(tmp_path, product)
+    path = next(root.glob("DATASTRIP/*/MTD_DS.xml"))
+    path.write_text(path.read_text().replace("</Geometric_Info>", "</Geometric_Info>" + "<t>1</t>" * 100_000 + "<"))
+    assert read_metadata(root, _name(product.name)).refined is True
+
+
 def test_offsets_of_the_list_go_by_band_id() -> None:
     root = _offsets(**{f"i{i}": -i for i in range(13)})
     offsets, origin = parse_offsets(root, (5, 9))
@@ -110,6 +143,8 @@ def test_both_spellings_of_the_metadata(tmp_path: Path) -> None:
     [
         (TinyProduct(baseline="9999"), "99.99"),
         (TinyProduct(quantification="0"), "BOA_QUANTIFICATION_VALUE"),
+        (TinyProduct(quantification="nan"), "BOA_QUANTIFICATION_VALUE"),
+        (TinyProduct(quantification="inf"), "BOA_QUANTIFICATION_VALUE"),
         (TinyProduct(datastrip=""), "DATASTRIP_ID"),
     ],
 )
@@ -131,9 +166,30 @@ def test_hostile_xml(tmp_path: Path) -> None:
     path.write_text('<!DOCTYPE r [<!ENTITY a "x"><!ENTITY b "&a;&a;">]><r>&b;</r>', encoding="utf-8")
     with pytest.raises(BadMetadata, match="no valid XML"):
         parse_xml(path)
-    path.write_bytes(b"<r><unclosed></r>")
-    with pytest.raises(BadMetadata, match="no valid XML"):
-        parse_xml(path)
+    for content in (b"<r><unclosed></r>", b'<?xml version="1.0" encoding="UVF-8"?><r/>'):
+        path.write_bytes(content)
+        with pytest.raises(BadMetadata, match="no valid XML"):
+            parse_xml(path)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1e999", "0.5"])
+def test_offsets_that_are_no_numbers(number: str) -> None:
+    listed = "".join(f'<BOA_ADD_OFFSET band_id="{i}">{number}</BOA_ADD_OFFSET>' for i in range(13))
+    with pytest.raises(BadMetadata, match="no offset in digital numbers"):
+        parse_offsets(fromstring(f"<r>{listed}</r>"), (5, 0))
+
+
+def test_shares_and_grids_that_cannot_be() -> None:
+    name = "NODATA_PIXEL_PERCENTAGE"
+    for text, share in (("12.5", 12.5), ("nan", None), ("101", None), ("-1", None)):
+        assert parse_nodata_percent(fromstring(f"<r><{name}>{text}</{name}></r>")) == share
+    for grid in (
+        Geocoding("EPSG:32632", float("nan"), 0.0, {10: (5, 5), 20: (5, 5)}),
+        Geocoding("EPSG:32632", 0.0, 0.0, {10: (0, 5), 20: (5, 5)}),
+        Geocoding("EPSG:32632", 0.0, 0.0, {10: (5, 10**9), 20: (5, 5)}),
+    ):
+        with pytest.raises(BadMetadata, match="rows and columns, it says"):
+            checked(grid)
 
 
 def test_geocoding_with_two_corners() -> None:

@@ -13,7 +13,7 @@ from support.tiny_archive import LEFT_M, TOP_M, TinyProduct, scene_of
 from landseries.config import Period
 from landseries.grid import Tile
 from landseries.settings.fetcher import FetchSettings, SearchSettings
-from landseries_fetcher.searching import Looked, Shares, decide, look
+from landseries_fetcher.searching import Looked, Shares, decide, gap_days, look
 from landseries_fetcher.sources.safe import SafeFolder
 
 YEAR = Period(start=date(2018, 1, 1), end=date(2018, 12, 31))
@@ -58,6 +58,8 @@ def test_thresholds_are_those_of_the_tile(archive: Archive) -> None:
     assert east == names[:2]
     assert verdicts[2]["reason"] == "partial orbit: 50.0 % no-data over the tile, more than 40 %"
     assert verdicts[2]["acquisition"] == names[2]
+    assert gap_days(looked, WEST, YEAR, west) == 240.58, "from 5 May, 10:10, to the end of the year"
+    assert gap_days(looked, EAST, YEAR, east) == 301.58, "from 5 March on"
 
 
 def test_cloud_share_is_that_of_the_pixels_with_data(archive: Archive) -> None:

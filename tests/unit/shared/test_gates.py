@@ -137,6 +137,20 @@ class TestProfile:
         with pytest.raises(NotNow, match="no amx, which run 'demo' asks for"):
             own_profile(self.run(store, NumericsProfile(capability="amx")), TRAIN)
 
+    def test_a_machine_without_a_gpu_leaves_the_unit_even_under_the_profile(
+        self, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        profile = NumericsProfile(device="cuda")
+        for name, value in numerics.process_environment(profile).items():
+            monkeypatch.setenv(name, value)
+        run = self.run(store, profile)
+        monkeypatch.setattr(numerics, "visible_gpus", lambda: 0)
+        with pytest.raises(NotNow, match="no NVIDIA GPU to this process, which run 'demo' asks for"):
+            own_profile(run, TRAIN)
+        own_profile(run, INDEX)
+        monkeypatch.setattr(numerics, "visible_gpus", lambda: 1)
+        own_profile(run, TRAIN)
+
 
 def test_an_answered_unit_is_looked_at_by_no_gate(store: LocalStore, tmp_path: Path) -> None:
     plan, toy = make_plan(), Toy()

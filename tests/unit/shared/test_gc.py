@@ -145,7 +145,7 @@ def test_each_artifact_goes_when_its_own_readers_are_done(store: MemoryStore, tm
     queue = [message for message in due_messages(store, plan) if message.stage == "search"]
     while queue:
         due = worker.process(queue.pop(0)).due
-        queue += [m for m in due if m.stage == "fetch" or (m.stage == "index" and b"t00000" in m.body)]
+        queue += [m for m in due if m.stage in ("harmony", "fetch") or (m.stage == "index" and b"t00000" in m.body)]
     store.now_s += 1
     report = sweep(store)
     # Both acquisitions of the other two tiles are still to be read, and a1 is one of them.

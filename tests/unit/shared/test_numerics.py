@@ -52,9 +52,11 @@ def test_other_machines_get_the_default(processor: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("needs", CAPABILITIES)
 def test_a_processor_can_what_lower_caps_ask(processor: Path, has: Capability, needs: Capability) -> None:
     processor.write_text(f"flags : {FLAGS[has]}\n")
-    assert numerics.is_supported(NumericsProfile(capability=needs)) == (
-        CAPABILITIES.index(needs) <= CAPABILITIES.index(has)
-    )
+    missing = numerics.missing_for(NumericsProfile(capability=needs))
+    if CAPABILITIES.index(needs) <= CAPABILITIES.index(has):
+        assert missing is None
+    else:
+        assert missing == f"this machine's processor has no {needs}"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_processor_can_what_lower_caps_ask(processor: Path, has: Capability, n
         ("cpu", "float32", "amx", "float32"),
         ("cpu", "bfloat16", "default", "bfloat16"),
         ("cuda", "auto", "default", "bfloat16"),
-        ("cuda", "float32", "amx", "float32"),
+        ("cuda", "float32", "avx2", "float32"),
     ],
 )
 def test_precision_is_settled_by_device_and_processor(
@@ -75,6 +77,48 @@ def test_precision_is_settled_by_device_and_processor(
     processor.write_text(f"flags : {FLAGS[capability]}\n")
     profile = numerics.settle("cuda" if device == "cuda" else "cpu", precision, 3)
     assert (profile.precision, profile.capability, profile.training_threads) == (expected, capability, 3)
+
+
+def test_on_gpus_the_processor_is_asked_for_little(processor: Path) -> None:
+    processor.write_text(f"flags : {FLAGS['amx']}\n")
+    assert numerics.settle("cuda", "auto", 1, 4) == NumericsProfile(
+        device="cuda", capability="avx2", precision="bfloat16", training_processes=4
+    )
+    assert numerics.settle("cuda", "auto", 1, capability="amx").capability == "amx"
+    processor.write_text(f"flags : {FLAGS['default']}\n")
+    assert numerics.settle("cuda", "auto", 1).capability == "default"
+
+
+def test_precision_follows_the_capability_that_is_asked_for(processor: Path) -> None:
+    processor.write_text(f"flags : {FLAGS['amx']}\n")
+    assert numerics.settle("cpu", "auto", 1, capability="avx2").precision == "float32"
+
+
+@pytest.mark.parametrize(
+    ("devices", "named", "visible"),
+    [
+        ([], None, 0),
+        ([], "0", 0),
+        (["nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm", "nvidia-caps"], None, 2),
+        (["nvidia0", "nvidia1"], "1", 1),
+        (["nvidia0", "nvidia1"], "", 0),
+        (["nvidia0", "nvidia1"], "-1", 0),
+        (["nvidia0"], "GPU-6d7e,GPU-91ab", 1),
+        (["dxg"], None, 1),
+    ],
+)
+def test_gpus_are_counted_without_their_libraries(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, devices: list[str], named: str | None, visible: int
+) -> None:
+    for name in devices:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(numerics, "_DEVICES", tmp_path)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert numerics.visible_gpus() == visible
+    missing = numerics.missing_for(NumericsProfile(device="cuda"))
+    assert missing is None if visible else "no NVIDIA GPU" in str(missing)
 
 
 def test_a_profile_is_applied_where_every_variable_is_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from landseries.messages import BadMessage, encode
 from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
 from landseries.plan import RunPlan, freeze_plan, read_plan
-from landseries.service import Context, Handler, Service
+from landseries.service import Assisted, Context, Handler, Service
 from landseries.stores.local import LocalStore
 from landseries.sweeping import due_messages
 from landseries.worker import Processed, StageVersionMismatch, Worker
@@ -96,7 +96,7 @@ def all_markers(run: OpenRun) -> dict[str, Marker]:
 def test_a_run_answers_every_unit_once(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
     run = drain(store, make_plan(), toy, tmp_path / "scratch")
     expected = [unit.name for stage in STAGES for unit in run.pipeline.units(stage)]
-    assert len(expected) == 4 - 2 + 3 + 4 + 6 + 3 + 1 + 3 + 1 + 6 + 3 + 1 + 2 + 6 + 3 + 2 + 1
+    assert len(expected) == 4 - 2 + 3 + 1 + 4 + 6 + 3 + 1 + 3 + 1 + 6 + 3 + 1 + 2 + 6 + 3 + 2 + 1
     assert sorted(toy.calls) == sorted(expected)
     assert {marker.status for marker in all_markers(run).values()} == {"done"}
     assert list(run.markers.due_now()) == []
@@ -173,12 +173,15 @@ def test_redelivered_and_early_messages_do_no_harm(store: LocalStore, toy: Toy, 
     worker = Worker(store, tmp_path / "scratch", services=toy.services())
     assert worker.process(encode("demo", Unit("train", ("all", "multi-year")))) == Processed([], "skipped")
     assert toy.calls == []
-    search = encode("demo", Unit("search", ("cube", "2018")))
-    first = worker.process(search).due
-    assert [m.type for m in first] == ["fetch.v1", "fetch.v1"]
-    again = worker.process(search).due
+    searches = [encode("demo", Unit("search", ("cube", year))) for year in ("2018", "2019")]
+    assert worker.process(searches[0]).due == [], "acquisitions are compared when those of all years are known"
+    (harmony,) = worker.process(searches[1]).due
+    first = worker.process(harmony).due
+    assert [m.type for m in first] == ["fetch.v1"] * 4
+    again = worker.process(harmony).due
     assert [m.message_id for m in again] == [m.message_id for m in first]
-    assert toy.calls == ["search cube 2018"]
+    assert [m.message_id for m in worker.process(searches[0]).due] == [m.message_id for m in first[:2]]
+    assert toy.calls == ["search cube 2018", "search cube 2019", "harmony cube"]
 
 
 def test_a_crash_between_artifact_and_marker_is_made_good(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
@@ -334,3 +337,18 @@ def test_a_handler_sees_only_what_its_row_declares(store: LocalStore, toy: Toy, 
 def test_no_scratch_is_left(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
     drain(store, make_plan(), toy, tmp_path / "scratch")
     assert not list((tmp_path / "scratch").glob("tmp*"))
+
+
+def test_a_process_that_helped_another_leaves_the_answer_to_it(store: LocalStore, tmp_path: Path) -> None:
+    plan, toy = make_plan(), Toy()
+    freeze_plan(store, plan)
+    unit = Unit("reference", ("t00000",))
+
+    def help_only(context: Context) -> None:
+        raise Assisted("process 1 of 2; process 0 writes")
+
+    toy.hook = help_only
+    helped = Worker(store, tmp_path / "helper", services=toy.services()).process(encode("demo", unit))
+    assert (helped.outcome, helped.due) == ("skipped", [])
+    assert not OpenRun(store, plan).markers.answered(unit)
+    assert list(store.list("artifacts/")) == []

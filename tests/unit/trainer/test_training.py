@@ -17,7 +17,7 @@ from landseries.settings.trainer import TrainSettings
 from landseries_trainer.augmentation import Augmentation
 from landseries_trainer.curve import EpochMetrics, TrainingCurve
 from landseries_trainer.samples import TrainingSet
-from landseries_trainer.training import one_cycle, train_network
+from landseries_trainer.training import EpochTimes, one_cycle, train_network
 
 _FEATURES = ("B03", "B04", "B08", "B11")
 _SETTINGS = TrainSettings(hidden=16, epochs=5, batch_size=64, learning_rate=1e-2)
@@ -44,11 +44,11 @@ def _bytes(network: TrainedNetwork, folder: Path) -> str:
 
 
 def test_it_learns_and_keeps_the_best_epoch(sets: tuple[TrainingSet, TrainingSet]) -> None:
-    seen: list[tuple[int, int, EpochMetrics]] = []
+    seen: list[tuple[int, int, EpochMetrics, EpochTimes]] = []
     network, curve = _train(sets, progress=lambda *told: seen.append(told))
     assert curve.epochs[curve.best_epoch].macro_f1 > 0.85
     assert curve.epochs[-1].validation_loss < curve.epochs[0].validation_loss
-    assert [(epoch, epochs) for epoch, epochs, _ in seen] == [(k, 5) for k in range(1, 6)]
+    assert [(epoch, epochs) for epoch, epochs, *_ in seen] == [(k, 5) for k in range(1, 6)]
     assert network.settings.classes == (1, 2, 3, 4)
     for name, array in network.state.items():
         if name.startswith("lstm.weight"):
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_bytes(
 def test_an_interrupted_training_ends_with_the_same_bytes(
     sets: tuple[TrainingSet, TrainingSet], tmp_path: Path, stop_after: int
 ) -> None:
-    def interrupt(epoch: int, epochs: int, metrics: EpochMetrics) -> None:
+    def interrupt(epoch: int, *_: object) -> None:
         if epoch == stop_after:
             raise KeyboardInterrupt
 

@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter, minimum_filter
 WINDOW_PX: Final = 64
 #: Distance of windows in pixels: they overlap by half, so that few fall between the clouds.
 STEP_PX: Final = 32
-#: Windows of an image at most, spread evenly; more say nothing new.
+#: Windows of an image at most, where not told otherwise, spread evenly; more say nothing new.
 WINDOWS_MAX: Final = 144
 #: Displacements that are tried, in pixels to each side; a top at the last of them is not trusted.
 REACH_PX: Final = 4
@@ -102,6 +102,7 @@ def shift_votes(
     clear: BoolArray,
     reference: npt.NDArray[np.int16],
     reference_clear: BoolArray,
+    windows_max: int = WINDOWS_MAX,
 ) -> Votes:
     """Displacement of an image against a reference on the same grid, window by window.
 
@@ -113,6 +114,7 @@ def shift_votes(
         clear: (rows, columns) True where the image shows the ground.
         reference: as `image`, the same bands.
         reference_clear: as `clear`.
+        windows_max: windows that are looked at, at most.
 
     Returns:
         (window, 2) float64: how far the image's content lies below and to the right of the reference's, in pixels;
@@ -126,7 +128,7 @@ def shift_votes(
         raise ValueError(f"expected two arrays (band, rows, columns) of one shape, got {shapes}")
     if clear.shape != image.shape[1:] or reference_clear.shape != clear.shape:
         raise ValueError(f"expected masks {image.shape[1:]}, got {clear.shape} and {reference_clear.shape}")
-    windows = list(_windows(clear, reference_clear))
+    windows = list(_windows(clear, reference_clear, windows_max))
     first = [_Edges.of(image, clear, window) for window in windows]
     second = [_Edges.of(reference, reference_clear, window) for window in windows]
     usual = _usual_strength(first), _usual_strength(second)
@@ -217,7 +219,7 @@ class _Edges:
         return terms * self.trusted, self.trusted
 
 
-def _windows(clear: BoolArray, reference_clear: BoolArray) -> Iterator[tuple[slice, slice]]:
+def _windows(clear: BoolArray, reference_clear: BoolArray, windows_max: int) -> Iterator[tuple[slice, slice]]:
     """Windows that both images see well, with a margin for gradients, evenly spread where there are too many."""
     margin = _EDGE_REACH_PX
     step = STEP_PX
@@ -228,7 +230,7 @@ def _windows(clear: BoolArray, reference_clear: BoolArray) -> Iterator[tuple[sli
         for column in range(columns)
         if _common_share(clear, reference_clear, margin + row * step, margin + column * step) >= _COMMON_SHARE_MIN
     ]
-    count = min(len(corners), WINDOWS_MAX)
+    count = min(len(corners), windows_max)
     for number in range(count):
         row, column = corners[number * len(corners) // count]
         yield slice(row - margin, row + WINDOW_PX + margin), slice(column - margin, column + WINDOW_PX + margin)

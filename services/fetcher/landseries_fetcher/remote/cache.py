@@ -11,7 +11,6 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,8 @@ from typing import IO, Final
 
 from landseries.artifacts.documents import canonical_json, digest_of
 from landseries.errors import ConfigError, SourceError
+from landseries.filelocks import locked, try_lock
+from landseries_fetcher.bounded_folder import Entry, Trash, disk_bytes, make_room
 from landseries_fetcher.remote.reader import Identity, RangeReader
 from landseries_fetcher.remote.sparse import SparseCopy
 
@@ -82,10 +83,10 @@ class ContentCache:
             raise ConfigError(f"the content cache may take {max_bytes} bytes; give it {_BYTES_MIN} or more")
         self.folder, self.max_bytes = folder, max_bytes
         self._wait_s = wait_s
-        self._entries, self._claims, self._trash = folder / "entries", folder / "claims", folder / "trash"
+        self._entries, self._claims, self._trash = folder / "entries", folder / "claims", Trash(folder / "trash")
         try:
-            for part in (self._entries, self._claims, self._trash):
-                part.mkdir(parents=True, exist_ok=True)
+            for name in ("entries", "claims", "trash"):
+                (folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{folder}: cannot be used as a content cache: {error.strerror}") from error
 
@@ -113,7 +114,7 @@ class ContentCache:
 
     def used_bytes(self) -> int:
         """What all copies take on the disk now."""
-        return sum(size for _, _, size in self._sizes())
+        return sum(entry.size_bytes for entry in self._copies())
 
     def claim(self, size_bytes: int) -> IO[bytes]:
         """Make room, removing idle copies; the room is ours until the returned file is closed.
@@ -123,7 +124,7 @@ class ContentCache:
         """
         deadline = time.monotonic() + self._wait_s
         while True:
-            with self._door():
+            with locked(self.folder / "door.lock"):
                 claim = self._claimed(size_bytes)
             if claim is not None:
                 return claim
@@ -147,23 +148,11 @@ class ContentCache:
                         return lock
                 lock.close()
 
-    @contextmanager
-    def _door(self) -> Iterator[None]:
-        with (self.folder / "door.lock").open("ab") as door:
-            fcntl.flock(door, fcntl.LOCK_EX)
-            yield
-
     def _claimed(self, size_bytes: int) -> IO[bytes] | None:
-        for gone in self._trash.iterdir():  # what a killed process left: removals happen behind this same door
-            shutil.rmtree(gone, ignore_errors=True)
-        entries = sorted(self._sizes())
-        left = self.max_bytes - size_bytes - self._claimed_bytes() - sum(size for _, _, size in entries)
-        for _, entry, size in entries:
-            if left >= 0:
-                break
-            if self._remove(entry):
-                left += size
-        if left < 0:
+        self._trash.empty()  # all removals happen behind the same door
+        copies = list(self._copies())
+        free_bytes = self.max_bytes - size_bytes - self._claimed_bytes() - sum(copy.size_bytes for copy in copies)
+        if not make_room(copies, free_bytes, self._remove):
             return None
         claim = (self._claims / f"{os.getpid()}-{secrets.token_hex(8)}").open("xb")
         fcntl.flock(claim, fcntl.LOCK_EX)
@@ -176,37 +165,28 @@ class ContentCache:
         found = 0
         for path in list(self._claims.iterdir()):
             with suppress(FileNotFoundError), path.open("rb") as claim:
-                if _is_lockable(claim):
+                if try_lock(claim):
                     path.unlink(missing_ok=True)
                 else:
                     found += int(claim.read() or b"0")
         return found
 
-    def _sizes(self) -> list[tuple[int, Path, int]]:
-        """(time of last use, entry, bytes on the disk) of all copies."""
-        found = []
-        for entry in self._entries.glob("*/*"):
-            size, used_ns = 0, 0
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(entry) as files:
-                for file in files:
-                    with suppress(FileNotFoundError):
-                        status = file.stat(follow_symlinks=False)
-                        size += status.st_blocks * 512
-                        used_ns = status.st_mtime_ns if file.name == "use.lock" else used_ns
-            found.append((used_ns, entry, size))
-        return found
+    def _copies(self) -> Iterator[Entry]:
+        for path in self._entries.glob("*/*"):
+            used_ns = 0
+            with suppress(FileNotFoundError, NotADirectoryError):
+                used_ns = (path / "use.lock").stat().st_mtime_ns
+            yield Entry(used_ns, path, disk_bytes(path))
 
-    def _remove(self, entry: Path) -> bool:
+    def _remove(self, copy: Entry) -> bool:
         """Remove a copy that nobody uses; whether it is gone."""
         try:
-            with (entry / "use.lock").open("rb") as lock:
-                if not _is_lockable(lock):
+            with (copy.path / "use.lock").open("rb") as lock:
+                if not try_lock(lock):
                     return False
-                gone = self._trash / secrets.token_hex(8)
-                entry.rename(gone)
+                self._trash.take(copy.path)
         except OSError:
             return False
-        shutil.rmtree(gone, ignore_errors=True)
         return True
 
 
@@ -231,14 +211,6 @@ class _ClaimedRoom:
             claim.close()
         self._claims.clear()
         self._left_bytes = 0
-
-
-def _is_lockable(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _touch(lock: IO[bytes]) -> None:

@@ -7,7 +7,6 @@ range that counts as present is there. Several processes may fill one copy; they
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import Any, Final, Protocol
 
 from landseries.artifacts.documents import canonical_json
 from landseries.errors import SourceError
+from landseries.filelocks import locked
 from landseries_fetcher.remote.byte_ranges import ByteRange, joined, merged, missing, total
 from landseries_fetcher.remote.reader import Identity, RangeReader, RemoteChanged, within
 
@@ -97,8 +97,7 @@ class SparseCopy:
         Raises:
             SourceError: the disk is full or cannot be written.
         """
-        with (self._folder / "fill.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._folder / "fill.lock"):
             try:
                 filling = Filling(self)
                 try:
@@ -137,8 +136,7 @@ class SparseCopy:
 
     def discard(self) -> None:
         """Forget what is present; the next `ensure` begins anew, with another file of the same name."""
-        with (self._folder / "fill.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self._folder / "fill.lock"):
             self._forget()
             self._reader = None
 

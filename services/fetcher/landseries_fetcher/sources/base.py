@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 from landseries.config import Period
 from landseries.grid import Raster, Tile
 from landseries.settings.fetcher import FetchSettings
+from landseries_fetcher.harmony.shifts import Shift
 
 
 class UnreadableProduct(Exception):
@@ -190,10 +191,30 @@ class ImagerySource(Protocol):
             UnreadableProduct: its scene classification cannot be read.
         """
 
+    def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
+        """Roughly how many bytes come over the network when tiles of one granule are read; 0 where files are local.
+
+        What may be in a cache already is counted, so that the figure depends on the acquisition alone.
+
+        Raises:
+            SourceError: the source stayed away.
+        """
+
     def images(
-        self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings, threads: int
+        self,
+        acquisition: Acquisition,
+        tiles: Sequence[Tile],
+        masking: FetchSettings,
+        threads: int,
+        shift: Shift | None = None,
     ) -> Iterator[tuple[Tile, Image]]:
         """Read an acquisition over tiles of one granule; memory does not grow with their number.
+
+        Args:
+            acquisition, tiles: what is read.
+            masking: how clear views are told.
+            threads: images that are decoded side by side.
+            shift: how far the acquisition lies from where it should, to be undone; None for not at all.
 
         Raises:
             UnreadableProduct: a product cannot be read, or has changed since the search.

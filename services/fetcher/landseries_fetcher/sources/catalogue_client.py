@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from landseries.artifacts.documents import digest_of
 from landseries.config import Period
-from landseries.errors import SourceError
+from landseries.errors import ConfigError, SourceError
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import Gate, RemoteError
 
@@ -75,7 +75,9 @@ class CatalogueClient:
             where: a property and its value; left out where the API cannot search by properties.
 
         Raises:
-            SourceError: the server stayed away, refused, or answered nonsense.
+            RemoteUnavailable: the server stayed away.
+            ConfigError: it has no such collection, or refuses.
+            SourceError: it answered nonsense.
         """
         day = timedelta(days=1)
         span = f"{period.start - day}T00:00:00Z/{period.end + day}T23:59:59Z"
@@ -85,7 +87,7 @@ class CatalogueClient:
         """Items by their ids, as the server sends them.
 
         Raises:
-            SourceError: see `during`.
+            ConfigError, SourceError: see `during`.
         """
         return self._search({"ids": list(ids)}, None)
 
@@ -102,8 +104,22 @@ class CatalogueClient:
             except _NONSENSE as error:
                 if self._adapter.failure is not None:
                     raise self._adapter.failure from error
-                reason = str(error)[:300] or type(error).__name__
-                raise SourceError(f"source.url: {self.place}: the search failed: {reason}") from error
+                raise self._meaning(error) from error
+
+    def _meaning(self, error: Exception) -> ConfigError | SourceError:
+        """What an answer that cannot be used means: a setting is wrong, or the server is."""
+        status = getattr(error, "status_code", None) or 0
+        reason = str(error)[:300] or type(error).__name__
+        if status in (401, 403):
+            return ConfigError(
+                f"source.url: {self.place}: the catalogue refuses (status {status}); name one that anyone may search"
+            )
+        if status in (404, 405, 410):
+            return ConfigError(
+                f"source.url: {self.place}: there is no such catalogue or collection (status {status}); mend "
+                "source.url or source.collection"
+            )
+        return SourceError(f"source.url: {self.place}: the search failed: {reason}")
 
     def _opened(self) -> Client:
         if self._client is None:

@@ -77,7 +77,7 @@ class CatalogueFiles:
 
     def image(self, item: Item, asset: Asset) -> RemoteImage:
         """An asset as an image; nothing is asked yet."""
-        return RemoteImage(_name(asset), asset.driver, lambda: self._copy(item, asset))
+        return RemoteImage(_name(asset), asset.driver, lambda: self._copy(item, asset), asset.size_bytes)
 
     @contextmanager
     def document(self, item: Item, asset: Asset) -> Iterator[Path]:

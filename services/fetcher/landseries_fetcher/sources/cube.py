@@ -21,6 +21,7 @@ from landseries.grid import Raster, Tile
 from landseries.settings.fetcher import FetchSettings
 from landseries.settings.sources import CubeMask, CubeSource
 from landseries_fetcher.checksums import digest_of_path
+from landseries_fetcher.harmony.shifts import Shift
 from landseries_fetcher.masking import clear_mask, reach_px
 from landseries_fetcher.sources.base import (
     Acquisition,
@@ -117,10 +118,19 @@ class Cube:
         for tile, image in self.images(acquisition, tiles, masking, 1):
             yield tile, View((image.features != NODATA).any(axis=0), image.clear)
 
+    def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
+        """Nothing: the cube is read where it lies."""
+        return 0
+
     def images(
-        self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings, threads: int
+        self,
+        acquisition: Acquisition,
+        tiles: Sequence[Tile],
+        masking: FetchSettings,
+        threads: int,
+        shift: Shift | None = None,
     ) -> Iterator[tuple[Tile, Image]]:
-        """See `ImagerySource.images`."""
+        """See `ImagerySource.images`; a cube has one grid, so that no date is shifted."""
         if acquisition.id not in self._names:
             raise UnreadableProduct(acquisition.id, f"is no longer in {self.place}")
         time = self._names[acquisition.id][0]

@@ -24,10 +24,12 @@ from shapely.geometry.base import BaseGeometry
 from landseries.config import Period
 from landseries.errors import ConfigError
 from landseries.gates import NotNow
+from landseries.grid import Tile
+from landseries.settings.fetcher import FetchSettings
 from landseries.settings.hubs import DhusSource
 from landseries_fetcher.images import Driver, LocalImage
 from landseries_fetcher.product_cache import FILES, Held, ProductCache
-from landseries_fetcher.sources.base import UnreadableProduct
+from landseries_fetcher.sources.base import Acquisition, UnreadableProduct
 from landseries_fetcher.sources.dhus_files import RemoteFile, is_looked_at, is_needed, unpack
 from landseries_fetcher.sources.dhus_hub import (
     DIGESTS,
@@ -65,7 +67,12 @@ class Dhus(Level2A):
         Raises:
             ConfigError: sentinelsat is not installed, the credentials are incomplete, or the folder cannot be made.
         """
-        super().__init__(_archive(source, cache_folder(source.cache, resolve), credentials()))
+        self._hub = _archive(source, cache_folder(source.cache, resolve), credentials())
+        super().__init__(self._hub)
+
+    def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
+        """The zip files of the products: a hub's products are downloaded whole."""
+        return sum(self._hub.size(product.path) for product in acquisition.products)
 
 
 class HubImage:
@@ -129,6 +136,13 @@ class HubArchive:
             self._listings.clear()
             raise UnreadableProduct(product.name.id, str(error)) from error
         return f"{file.algorithm}:{file.digest}" if file.digest else f"id:{product.path}"
+
+    def size(self, uuid: str) -> int:
+        """Length of a product's zip file in bytes; 0 where it is gone."""
+        try:
+            return self._file(uuid).size
+        except MissingProduct:
+            return 0
 
     def metadata(self, product: Listed) -> ProductMetadata:
         held = self._held(product, is_looked_at)  # named, so that it is held until it is read

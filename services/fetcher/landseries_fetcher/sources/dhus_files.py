@@ -114,5 +114,6 @@ def _is_one_of(name: str, product: str, images: tuple[tuple[str, int], ...]) -> 
     if any(name == f"{product}.SAFE/{spelling}" for spelling in PRODUCT_METADATA):
         return True
     files = "|".join(f"R{pixel_m}m/[^/]*_{image}_{pixel_m}m" for image, pixel_m in images)
-    pattern = rf"{re.escape(product)}\.SAFE/GRANULE/[^/]+/(MTD_TL\.xml|IMG_DATA/({files})\.jp2)"
+    inner = rf"GRANULE/[^/]+/(MTD_TL\.xml|IMG_DATA/({files})\.jp2)|DATASTRIP/[^/]+/MTD_DS\.xml"
+    pattern = rf"{re.escape(product)}\.SAFE/({inner})"
     return re.fullmatch(pattern, name) is not None

@@ -260,9 +260,9 @@ class Hub:
         except (known.LTAError, known.LTATriggered):
             raise
         except known.UnauthorizedError as error:
-            raise SourceError(
-                f"{self.place}: the hub does not know the user or the password; set LANDSERIES_DHUS_USER and "
-                "LANDSERIES_DHUS_PASSWORD (or ..._PASSWORD_FILE)"
+            raise ConfigError(
+                f"source.api_url: {self.place}: the hub does not know the user or the password; set "
+                "LANDSERIES_DHUS_USER and LANDSERIES_DHUS_PASSWORD (or ..._PASSWORD_FILE)"
             ) from error
         except known.InvalidKeyError as error:
             raise MissingProduct(f"{self.place} has no product {what}") from error

@@ -20,6 +20,8 @@ from landseries.bands import BANDS, GROUND_SAMPLING_DISTANCE_M, NODATA
 from landseries.config import Period
 from landseries.grid import Raster, Tile
 from landseries.settings.fetcher import FetchSettings
+from landseries_fetcher.harmony.shifted import read_classes, read_numbers
+from landseries_fetcher.harmony.shifts import Shift
 from landseries_fetcher.images import ImageFile
 from landseries_fetcher.masking import clear_mask, reach_px
 from landseries_fetcher.reading import Chunk, Decoders, ProductImages, bounding, chunks, replicate, to_reflectance
@@ -36,6 +38,8 @@ from landseries_fetcher.sources.metadata import BadMetadata, ProductMetadata, Pr
 
 SCENE: Final = "SCL"
 SCENE_M: Final = 20
+#: `Image_Refining` in an image's tags, by what the metadata says.
+REFINING: Final = {True: "REFINED", False: "NOT_REFINED", None: "unknown"}
 #: Every image that is read: (image, pixel size in metres).
 IMAGES: Final = (*GROUND_SAMPLING_DISTANCE_M.items(), (SCENE, SCENE_M))
 
@@ -188,7 +192,12 @@ class Level2A:
                     yield tile, View(*_cut(scene, margin, rows, columns, masking))
 
     def images(
-        self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings, threads: int
+        self,
+        acquisition: Acquisition,
+        tiles: Sequence[Tile],
+        masking: FetchSettings,
+        threads: int,
+        shift: Shift | None = None,
     ) -> Iterator[tuple[Tile, Image]]:
         """See `ImagerySource.images`."""
         with ExitStack() as stack:
@@ -196,7 +205,7 @@ class Level2A:
             tags = _tags(acquisition, [metadata for _, metadata in opened])
             decoders = stack.enter_context(Decoders(threads))
             for chunk in chunks(tiles):
-                bands, scene, margin = _read_chunk(decoders, opened, chunk.raster, masking)
+                bands, scene, margin = _read_chunk(decoders, opened, chunk.raster, masking, shift)
                 for tile in chunk.tiles:
                     _, clear = _cut(scene, margin, *_coarse(chunk, tile), masking)
                     features = bands[:, *chunk.slices(tile)]
@@ -238,14 +247,14 @@ def _again(product: Product) -> Listed:
 
 
 def _read_scene(
-    products: Sequence[ProductImages], raster: Raster, masking: FetchSettings
+    products: Sequence[ProductImages], raster: Raster, masking: FetchSettings, shift: Shift | None = None
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """The scene classification of a raster and of the margin that clouds can grow from; and the margin in pixels."""
     margin = reach_px(masking.cloud_buffer_m, (SCENE_M, SCENE_M))
     wide = bounding([raster], margin[0] * SCENE_M)
-    scene = np.asarray(products[0].read(SCENE, SCENE_M, wide), dtype=np.uint8)
+    scene = read_classes(products[0], SCENE, SCENE_M, wide, shift)
     for other in products[1:]:
-        scene = np.where(scene == 0, other.read(SCENE, SCENE_M, wide), scene).astype(np.uint8)
+        scene = np.where(scene == 0, read_classes(other, SCENE, SCENE_M, wide, shift), scene).astype(np.uint8)
     return scene, margin
 
 
@@ -254,6 +263,7 @@ def _read_chunk(
     opened: Sequence[tuple[ProductImages, ProductMetadata]],
     raster: Raster,
     masking: FetchSettings,
+    shift: Shift | None,
 ) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8], tuple[int, int]]:
     """Ten bands (band, rows, columns) at 10 m, and the scene classification with its margin at 20 m."""
     bands = np.empty((len(BANDS), *raster.shape), dtype=np.int16)
@@ -262,13 +272,13 @@ def _read_chunk(
     def read(task: tuple[str, int, Raster]) -> None:
         image, handle, part = task
         if image == SCENE:
-            scenes.append(_read_scene([images for images, _ in opened], raster, masking))
+            scenes.append(_read_scene([images for images, _ in opened], raster, masking, shift))
             return
         first = round((part.left - raster.left) / raster.pixel_width)
         target = bands[BANDS.index(image), :, first : first + part.width]
         pixel_m = GROUND_SAMPLING_DISTANCE_M[image]
         for place, (images, metadata) in enumerate(opened):
-            numbers = images.read(image, pixel_m, part, handle)
+            numbers = read_numbers(images, image, pixel_m, part, handle, shift)
             stored = to_reflectance(numbers, metadata.offsets[image], metadata.quantification)
             stored = replicate(stored, pixel_m // 10)
             if place == 0:
@@ -316,6 +326,7 @@ def _tags(acquisition: Acquisition, metadata: Sequence[ProductMetadata]) -> dict
             "offsets": known.offsets,
             "offset_origin": known.offset_origin,
             "quantification": known.quantification,
+            "refining": REFINING[known.refined],
         }
         for product, known in zip(acquisition.products, metadata, strict=True)
     }

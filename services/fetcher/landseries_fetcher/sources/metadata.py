@@ -7,6 +7,7 @@ where there is none, the baseline (Sentinel-2 Products Specification Document 14
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Final
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import fromstring, iterparse
 
 from landseries.bands import BANDS
 
@@ -35,6 +36,10 @@ _NAME = re.compile(
     re.ASCII,
 )
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
+_REFINING: Final = {"REFINED": True, "NOT_REFINED": False}
+_QUANTIFICATION_MAX: Final = 1e9
+#: No image of a product has more rows or columns.
+_SIDE_MAX: Final = 1 << 20
 _BYTES_MAX: Final = 64 * 2**20
 
 
@@ -84,6 +89,8 @@ class ProductMetadata:
         datastrip_start: start of sensing of the datastrip, as in its id.
         nodata_percent: share of the granule without data; None where it is not told.
         geocoding: the grid.
+        refined: whether the geometry was refined against the global reference image (`Image_Refining` of the
+            datastrip); None where that is not told.
     """
 
     datatake_start: str
@@ -94,6 +101,7 @@ class ProductMetadata:
     datastrip_start: str
     nodata_percent: float | None
     geocoding: Geocoding
+    refined: bool | None = None
 
     @property
     def baseline_text(self) -> str:
@@ -129,6 +137,7 @@ def read_metadata(folder: Path, name: ProductName) -> ProductMetadata:
     """
     product = parse_xml(_only(folder, [folder / spelling for spelling in PRODUCT_METADATA], PRODUCT_METADATA[0]))
     tile = parse_xml(_only(folder, sorted(folder.glob("GRANULE/*/MTD_TL.xml")), "GRANULE/*/MTD_TL.xml"))
+    datastrips = sorted(folder.glob("DATASTRIP/*/MTD_DS.xml"))
     baseline = parse_baseline(product, name)
     offsets, origin = parse_offsets(product, baseline)
     return ProductMetadata(
@@ -140,7 +149,28 @@ def read_metadata(folder: Path, name: ProductName) -> ProductMetadata:
         datastrip_start=_datastrip_start(product, tile),
         nodata_percent=parse_nodata_percent(product),
         geocoding=parse_geocoding(tile),
+        refined=read_refining(datastrips[0]) if len(datastrips) == 1 else None,
     )
+
+
+def read_refining(path: Path) -> bool | None:
+    """Whether a datastrip was geometrically refined, from its MTD_DS.xml; None where that is not told.
+
+    The datastrip's metadata holds the satellite's whole telemetry after what is looked for, so it is read no further.
+
+    Raises:
+        BadMetadata: it cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            for _, element in iterparse(stream, events=("start",), forbid_dtd=True):
+                if _local(element) == "Image_Refining":
+                    return _REFINING.get(element.get("flag", ""))
+    except OSError as error:
+        raise BadMetadata(f"MTD_DS.xml cannot be read: {error.strerror or error}") from error
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise BadMetadata(f"MTD_DS.xml is no valid XML: {error or type(error).__name__}") from error
+    return None
 
 
 def parse_xml(path: Path) -> Element:
@@ -155,7 +185,7 @@ def parse_xml(path: Path) -> Element:
         root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
     except OSError as error:
         raise BadMetadata(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # the last of an unknown encoding
         raise BadMetadata(f"{path.name} is no valid XML: {error or type(error).__name__}") from error
     return root
 
@@ -193,7 +223,7 @@ def parse_offsets(product: Element, baseline: tuple[int, int]) -> tuple[dict[str
             value = float(element.text or "")
         except (KeyError, ValueError, IndexError) as error:
             raise BadMetadata("BOA_ADD_OFFSET_VALUES_LIST has an entry without a known band_id and number") from error
-        if value != int(value) or abs(value) > 30_000:
+        if not abs(value) <= 30_000 or value != int(value):  # no order holds of what is no number
             raise BadMetadata(f"BOA_ADD_OFFSET of {band} is {value}, which is no offset in digital numbers")
         offsets[band] = int(value)
     missing = [band for band in BANDS if band not in offsets]
@@ -210,14 +240,14 @@ def parse_quantification(product: Element) -> float:
     """
     text = _text(product, "BOA_QUANTIFICATION_VALUE") or _text(product, "L2A_BOA_QUANTIFICATION_VALUE")
     value = _number(text)
-    if value is None or value <= 0:
+    if value is None or not 0 < value <= _QUANTIFICATION_MAX:
         raise BadMetadata(f"BOA_QUANTIFICATION_VALUE is {text!r}; it must be a positive number, such as 10000")
     return value
 
 
 def parse_nodata_percent(root: Element) -> float | None:
     """Share of the granule without data, in percent; None where it is not told."""
-    return _number(_text(root, "NODATA_PIXEL_PERCENTAGE"))
+    return percent(_number(_text(root, "NODATA_PIXEL_PERCENTAGE")))
 
 
 def parse_geocoding(tile: Element) -> Geocoding:
@@ -242,7 +272,24 @@ def parse_geocoding(tile: Element) -> Geocoding:
     if crs is None or not re.fullmatch(r"EPSG:\d{4,5}", crs) or len(corners) != 1 or not {10, 20} <= shapes.keys():
         raise BadMetadata("MTD_TL.xml: Tile_Geocoding lacks the CRS, or one corner and the sizes at 10 m and 20 m")
     left, top = corners.pop()
-    return Geocoding(crs, left, top, shapes)
+    return checked(Geocoding(crs, left, top, shapes))
+
+
+def checked(grid: Geocoding) -> Geocoding:
+    """A grid, if an image can have it.
+
+    Raises:
+        BadMetadata: its corner is no place, or its images have no pixels, or more than any image has.
+    """
+    sizes = [size for shape in grid.shapes.values() for size in shape]
+    if not (math.isfinite(grid.left_m) and math.isfinite(grid.top_m) and all(0 < size <= _SIDE_MAX for size in sizes)):
+        raise BadMetadata(f"its images begin at {grid.left_m}, {grid.top_m} and have {sizes} rows and columns, it says")
+    return grid
+
+
+def percent(value: float | None) -> float | None:
+    """A share in percent; None where it can be none."""
+    return value if value is not None and 0 <= value <= 100 else None
 
 
 def _only(folder: Path, paths: list[Path], wanted: str) -> Path:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from landseries_fetcher.images import Driver
 from landseries_fetcher.remote.formats import ensure_windows
-from landseries_fetcher.remote.reader import RemoteChanged, RemoteMissing
+from landseries_fetcher.remote.reader import HEAD_BYTES, RemoteChanged, RemoteMissing
 from landseries_fetcher.remote.sparse import SparseCopy
 from landseries_fetcher.remote.windows import BadStructure, PixelWindow
 
@@ -25,17 +25,19 @@ class RemoteImage:
     that were missing. While this object lives, its copy is not removed from the cache.
     """
 
-    def __init__(self, name: str, driver: Driver, open_copy: OpenCopy) -> None:
+    def __init__(self, name: str, driver: Driver, open_copy: OpenCopy, told_bytes: int | None = None) -> None:
         """Name the image; nothing is asked yet.
 
         Args:
             name: of the file, for messages.
             driver: GDAL's driver.
             open_copy: opens its copy in the content cache.
+            told_bytes: length of the file, where the catalogue tells it.
         """
         self.name = name
         self.driver = driver
         self._open_copy = open_copy
+        self._told_bytes = told_bytes
         self._stack = ExitStack()
         self._copy: SparseCopy | None = None
         self._is_given_out = False
@@ -53,6 +55,17 @@ class RemoteImage:
             return anew_if_changed(copy, lambda: ensure_windows(copy, windows))
         except (RemoteMissing, RemoteChanged, BadStructure) as error:
             raise ValueError(f"cannot be read: {error}") from error
+
+    def size_bytes(self) -> int:
+        """Length of the file: as the catalogue tells it, else by its first bytes, which any later read needs as well.
+
+        Raises:
+            RemoteError: see `landseries_fetcher.remote.reader.RangeReader.read`.
+        """
+        if self._told_bytes is not None:
+            return self._told_bytes
+        copy = self._held()
+        return anew_if_changed(copy, lambda: _size(copy))
 
     def path(self) -> Path:
         """See `ImageFile.path`.
@@ -81,6 +94,12 @@ class RemoteImage:
         if self._copy is None:
             self._copy = self._stack.enter_context(self._open_copy())
         return self._copy
+
+
+def _size(copy: SparseCopy) -> int:
+    with copy.filling() as filling:
+        filling.ensure([(0, min(HEAD_BYTES, filling.size))])
+        return filling.size
 
 
 def anew_if_changed(copy: SparseCopy, fill: Callable[[], ResultT]) -> ResultT:

@@ -11,8 +11,10 @@ from shapely.geometry.base import BaseGeometry
 
 from landseries.config import Period
 from landseries.errors import SourceError
+from landseries.grid import Tile
+from landseries.settings.fetcher import FetchSettings
 from landseries_fetcher.images import LocalImage
-from landseries_fetcher.sources.base import UnreadableProduct
+from landseries_fetcher.sources.base import Acquisition, UnreadableProduct
 from landseries_fetcher.sources.level2a import IMAGES, Level2A, Listed
 from landseries_fetcher.sources.metadata import PRODUCT_METADATA, ProductMetadata, parse_name, read_metadata
 
@@ -27,6 +29,10 @@ class SafeFolder(Level2A):
             SourceError: it does not exist, or holds no product.
         """
         super().__init__(_Folder(folder))
+
+    def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
+        """Nothing: products are read where they lie."""
+        return 0
 
 
 class _Folder:

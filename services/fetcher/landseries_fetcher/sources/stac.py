@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,11 @@ from landseries.errors import ConfigError
 from landseries.grid import Tile
 from landseries.settings.catalogues import CatalogueSource
 from landseries.settings.fetcher import FetchSettings
+from landseries_fetcher.harmony.correcting import margin_px
+from landseries_fetcher.harmony.shifts import Shift
 from landseries_fetcher.masking import reach_px
 from landseries_fetcher.reading import bounding, chunks
+from landseries_fetcher.remote.reader import RemoteChanged, RemoteMissing
 from landseries_fetcher.remote.windows import PixelWindow
 from landseries_fetcher.sources.base import Acquisition, Catalogue, Image, UnreadableProduct, View
 from landseries_fetcher.sources.catalogue_client import CatalogueClient
@@ -35,6 +39,7 @@ from landseries_fetcher.sources.metadata import BadMetadata, ProductMetadata, pa
 from landseries_fetcher.sources.remote_image import RemoteImage
 from landseries_fetcher.sources.stac_items import Item, read_item
 from landseries_fetcher.sources.stac_metadata import metadata_of
+from landseries_fetcher.volumes import touched_share
 
 _LOG: Final = logging.getLogger(__name__)
 #: How long what the catalogue said is believed.
@@ -43,6 +48,16 @@ _BELIEVED_S: Final = 600.0
 _SIDE_BY_SIDE: Final = 8
 #: Items and their metadata that a process remembers.
 _REMEMBERED: Final = 20_000
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is read of one image of a product; its shape is (rows, columns) of the whole image."""
+
+    product: str
+    image: RemoteImage
+    windows: list[PixelWindow]
+    shape: tuple[int, int]
 
 
 class Stac(Level2A):
@@ -76,11 +91,22 @@ class Stac(Level2A):
             yield from super().views(acquisition, tiles, masking)
 
     def images(
-        self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings, threads: int
+        self,
+        acquisition: Acquisition,
+        tiles: Sequence[Tile],
+        masking: FetchSettings,
+        threads: int,
+        shift: Shift | None = None,
     ) -> Iterator[tuple[Tile, Image]]:
         """See `ImagerySource.images`."""
-        with self._fetched(acquisition, tiles, masking, IMAGES):
-            yield from super().images(acquisition, tiles, masking, threads)
+        with self._fetched(acquisition, tiles, masking, IMAGES, shift):
+            yield from super().images(acquisition, tiles, masking, threads, shift)
+
+    def bytes_to_fetch(self, acquisition: Acquisition, tiles: Sequence[Tile], masking: FetchSettings) -> int:
+        """The bytes of the blocks that tiles touch, by the length of each image."""
+        parts = list(self._parts(acquisition, tiles, masking, IMAGES))
+        with ThreadPoolExecutor(self._catalogue.side_by_side) as pool:
+            return round(sum(pool.map(_bytes_of, parts)))
 
     @contextmanager
     def _fetched(
@@ -89,31 +115,43 @@ class Stac(Level2A):
         tiles: Sequence[Tile],
         masking: FetchSettings,
         images: Sequence[tuple[str, int]],
+        shift: Shift | None = None,
     ) -> Iterator[None]:
         """Fetch what reading tiles of some images needs, and keep it in the cache while the context is open.
 
         Raises:
             UnreadableProduct: an image is missing or damaged.
         """
-        tasks: list[tuple[str, RemoteImage, list[PixelWindow]]] = []
-        for product in acquisition.products:
-            name = parse_name(product.id)
-            if name is None:
-                continue  # what reads it says so
-            listed = Listed(name, product.path)
-            try:
-                grid = self._catalogue.metadata(listed).geocoding
-            except BadMetadata:
-                continue  # the same
-            files = self._catalogue.images(listed)
-            for image, pixel_m in images:
-                if grid.crs == tiles[0].crs and (image, pixel_m) in files:
-                    windows = _windows(tiles, masking, image, pixel_m, (grid.left_m, grid.top_m))
-                    tasks.append((product.id, files[(image, pixel_m)], windows))
+        tasks = list(self._parts(acquisition, tiles, masking, images, shift))
         with ThreadPoolExecutor(self._catalogue.side_by_side) as pool:
             list(pool.map(_fetch, tasks))
         yield
         tasks.clear()  # until here they hold what was fetched
+
+    def _parts(
+        self,
+        acquisition: Acquisition,
+        tiles: Sequence[Tile],
+        masking: FetchSettings,
+        images: Sequence[tuple[str, int]],
+        shift: Shift | None = None,
+    ) -> Iterator[_Part]:
+        """What is read of some images; nothing of a product that cannot be read, which is said where it is read."""
+        for product in acquisition.products:
+            name = parse_name(product.id)
+            if name is None:
+                continue
+            listed = Listed(name, product.path)
+            try:
+                grid = self._catalogue.metadata(listed).geocoding
+            except BadMetadata:
+                continue
+            files = self._catalogue.images(listed)
+            for image, pixel_m in images:
+                if grid.crs == tiles[0].crs and (image, pixel_m) in files:
+                    margin_m = _margin_m(masking, image, pixel_m, shift)
+                    windows = _windows(tiles, margin_m, pixel_m, (grid.left_m, grid.top_m))
+                    yield _Part(product.id, files[(image, pixel_m)], windows, grid.shapes[pixel_m])
 
 
 class StacArchive:
@@ -159,8 +197,8 @@ class StacArchive:
     def checksum(self, product: Listed) -> str:
         """Over the identities of the product's files, and what the catalogue says of their numbers."""
         source = self.source
-        names = (*source.assets.values(), source.product_metadata or "", source.granule_metadata or "")
-        return self._item(product).checksum(names)
+        documents = (source.product_metadata, source.granule_metadata, source.datastrip_metadata)
+        return self._item(product).checksum((*source.assets.values(), *(name or "" for name in documents)))
 
     def metadata(self, product: Listed) -> ProductMetadata:
         item = self._item(product)
@@ -250,11 +288,14 @@ class StacArchive:
             return known[1]
 
 
-def _windows(
-    tiles: Sequence[Tile], masking: FetchSettings, image: str, pixel_m: int, corner: tuple[float, float]
-) -> list[PixelWindow]:
+def _margin_m(masking: FetchSettings, image: str, pixel_m: int, shift: Shift | None) -> int:
+    """What is read of an image beyond a tile: how far clouds grow, and how far the correction of a shift reaches."""
+    cloud_m = reach_px(masking.cloud_buffer_m, (SCENE_M, SCENE_M))[0] * SCENE_M if image == SCENE else 0
+    return cloud_m + (0 if shift is None else margin_px(shift, pixel_m) * pixel_m)
+
+
+def _windows(tiles: Sequence[Tile], margin_m: int, pixel_m: int, corner: tuple[float, float]) -> list[PixelWindow]:
     """The windows of an image that are read for some tiles; the same as `Level2A` reads."""
-    margin_m = reach_px(masking.cloud_buffer_m, (SCENE_M, SCENE_M))[0] * SCENE_M if image == SCENE else 0
     found = []
     for chunk in chunks(tiles):
         left, bottom, right, top = bounding([chunk.raster], margin_m).bounds
@@ -263,12 +304,20 @@ def _windows(
     return found
 
 
-def _fetch(task: tuple[str, RemoteImage, list[PixelWindow]]) -> None:
-    product, image, windows = task
+def _fetch(part: _Part) -> None:
     try:
-        image.prefetch(windows)
+        part.image.prefetch(part.windows)
     except ValueError as reason:
-        raise UnreadableProduct(product, f"{image.name} {reason}") from reason
+        raise UnreadableProduct(part.product, f"{part.image.name} {reason}") from reason
+
+
+def _bytes_of(part: _Part) -> float:
+    """About how many bytes of an image its windows touch; none of one that is missing, as the fetch will say."""
+    rows, columns = part.shape
+    try:
+        return part.image.size_bytes() * touched_share(part.windows, columns, rows)
+    except (RemoteMissing, RemoteChanged):
+        return 0.0
 
 
 @lru_cache(maxsize=8)

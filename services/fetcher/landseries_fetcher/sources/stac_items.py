@@ -17,14 +17,17 @@ from urllib.parse import urlsplit
 from landseries.artifacts.documents import canonical_json
 from landseries.bands import BANDS
 from landseries_fetcher.images import Driver
+from landseries_fetcher.remote.reader import SIZE_MAX_BYTES
 from landseries_fetcher.sources.level2a import IMAGES
-from landseries_fetcher.sources.metadata import BadMetadata, Geocoding, ProductName, parse_name
+from landseries_fetcher.sources.metadata import BadMetadata, Geocoding, ProductName, checked, parse_name, percent
 
 _NAMES: Final = ("s2:product_uri", "title", "sentinel:product_id")
 _DATASTRIP: Final = re.compile(r"_S(\d{8}T\d{6})(?:_|$)", re.ASCII)
 _EPSG: Final = re.compile(r"(?:EPSG:)?(\d{4,5})", re.ASCII)
 #: A pixel size or a corner that is off by less is rounding.
 _TOLERANCE_M: Final = 1e-3
+#: No numbers are stored finer.
+_SCALE_MIN: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,13 @@ class Asset:
         """GDAL's driver: JPEG 2000 or (cloud-optimised) GeoTIFF."""
         is_jp2 = "jp2" in self.media_type or self.href.lower().endswith((".jp2", ".j2k"))
         return "JP2OpenJPEG" if is_jp2 else "GTiff"
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Length of the file (STAC file extension); None where it is not told."""
+        value = self.content.get("file:size")
+        is_length = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= SIZE_MAX_BYTES
+        return value if is_length else None
 
     @property
     def raster(self) -> Mapping[str, Any]:
@@ -145,7 +155,7 @@ def datastrip_start(item: Item) -> str:
 def nodata_percent(item: Item) -> float | None:
     """Share of the granule without data, in percent; None where it is not told."""
     value = item.properties.get("s2:nodata_pixel_percentage")
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return percent(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def asset_scaling(item: Item, names: Mapping[str, str]) -> tuple[dict[str, int], float] | None:
@@ -169,7 +179,8 @@ def asset_scaling(item: Item, names: Mapping[str, str]) -> tuple[dict[str, int],
             return None
         scale, offset = raster["scale"], raster["offset"]
         numbers = offset / scale if scale > 0 else math.nan
-        if not abs(numbers) <= 30_000 or abs(numbers - round(numbers)) > 1e-6 * max(1.0, abs(numbers)):
+        makes_sense = scale >= _SCALE_MIN and abs(numbers) <= 30_000
+        if not makes_sense or abs(numbers - round(numbers)) > 1e-6 * max(1.0, abs(numbers)):
             raise BadMetadata(f"the catalogue gives {band} the scale {scale:g} and the offset {offset:g}")
         offsets[band] = round(numbers)
         scales.add(scale)
@@ -205,7 +216,7 @@ def geocoding(item: Item, names: Mapping[str, str]) -> Geocoding:
     if len(corners) != 1 or len(codes) != 1:
         raise BadMetadata("the catalogue gives its images different corners or CRSs")
     left, top = corners.pop()
-    return Geocoding(codes.pop(), left, top, shapes)
+    return checked(Geocoding(codes.pop(), left, top, shapes))
 
 
 def _field(item: Item, content: Mapping[str, Any], *names: str) -> Any:

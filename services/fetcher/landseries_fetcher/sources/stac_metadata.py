@@ -28,6 +28,7 @@ from landseries_fetcher.sources.metadata import (
     parse_quantification,
     parse_xml,
     read_metadata,
+    read_refining,
 )
 from landseries_fetcher.sources.stac_items import Item, asset_scaling, datastrip_start, geocoding, nodata_percent
 
@@ -58,6 +59,10 @@ def metadata_of(item: Item, source: CatalogueSource, files: CatalogueFiles) -> P
         scene, red = (files.look(item, item.asset(source.assets[image])) for image in (SCENE, "B04"))
         offset = offset_of_pixels(red, scene)
         known = replace(known, offsets=dict.fromkeys(BANDS, offset), offset_origin="pixels")
+    datastrip = None if source.datastrip_metadata is None else item.assets.get(source.datastrip_metadata)
+    if datastrip is not None:
+        with files.document(item, datastrip) as path:
+            known = replace(known, refined=read_refining(path))
     return known
 
 

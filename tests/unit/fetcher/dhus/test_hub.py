@@ -333,7 +333,7 @@ def test_the_hub_is_gone(hub_of: HubOf, open_hub: OpenHub) -> None:
 def test_users(hub_of: HubOf, open_hub: OpenHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     hub = hub_of()
     hub.login = ("someone", "secret")
-    with pytest.raises(SourceError, match="LANDSERIES_DHUS_USER") as refusal:
+    with pytest.raises(ConfigError, match="LANDSERIES_DHUS_USER") as refusal:
         _catalogue(open_hub(hub))
     monkeypatch.setenv("LANDSERIES_DHUS_USER", "someone")
     with pytest.raises(ConfigError, match="LANDSERIES_DHUS_PASSWORD is not"):

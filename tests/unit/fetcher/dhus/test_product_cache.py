@@ -12,7 +12,8 @@ import pytest
 
 from landseries.errors import ConfigError
 from landseries.gates import NotNow
-from landseries_fetcher.product_cache import FILES, ProductCache, _taken
+from landseries_fetcher.bounded_folder import disk_bytes
+from landseries_fetcher.product_cache import FILES, ProductCache
 
 MIB = 1 << 20
 
@@ -149,7 +150,7 @@ def test_processes_side_by_side(tmp_path: Path) -> None:
         worker.start()
     largest = 0
     while any(worker.is_alive() for worker in workers):
-        largest = max(largest, _taken(tmp_path / "cache" / "products") + _taken(tmp_path / "cache" / "partial"))
+        largest = max(largest, disk_bytes(tmp_path / "cache" / "products") + disk_bytes(tmp_path / "cache" / "partial"))
         time.sleep(0.005)
     for worker in workers:
         worker.join()

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.archive_bench import SEARCH, archive_bench
+from support.archive_bench import HARMONY, SEARCH, archive_bench
 from support.dhus_server import Hub
+from support.harness import decided
 from support.tiny_archive import TinyProduct
 
 from landseries.artifacts.documents import digest_of_file, read_json
@@ -27,16 +28,19 @@ def test_search_and_fetch_through_the_stages(hub_of: Callable[..., Hub], tmp_pat
     assert folder.plan.tile == remote.plan.tile
     with pytest.raises(NotNow, match="offline and was ordered"):
         remote.run(search, SEARCH)
-    digests, chosen = [], []
+    digests, chosen, fetch_bytes = [], [], []
     unit = Unit("fetch", ("32TQS", "2018", product.acquisition))
     for bench in (folder, remote):
         searched = bench.run(search, SEARCH)
         chosen.append(read_json(searched["chosen.json"]))
-        fetched = bench.run(fetch, unit, {SEARCH: searched})
+        fetch_bytes.append(read_json(searched["search.json"])["fetch_bytes"])
+        given = {SEARCH: searched, HARMONY: decided(tmp_path, product.acquisition)}
+        fetched = bench.run(fetch, unit, given)
         assert len(fetched) == 4
         digests.append({name: digest_of_file(path) for name, path in fetched.items()})
     assert chosen[0] == chosen[1]
     assert digests[0] == digests[1]
+    assert fetch_bytes == [{product.acquisition: 0}, {product.acquisition: len(hub.only().content)}]
     now = {product.name: f"md5:{hub.only().md5}"}
     assert search_outside(remote.context(SEARCH)) == now
-    assert fetch_outside(remote.context(unit, {SEARCH: searched})) == now
+    assert fetch_outside(remote.context(unit, given)) == now

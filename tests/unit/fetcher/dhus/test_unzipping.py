@@ -225,6 +225,8 @@ def test_a_file_far_away_reads_like_one_at_hand(content: bytes, places: list[int
         ("P.SAFE/MTD_MSIL2A.xml", True),
         ("P.SAFE/MTD_MSIL2a.xml", True),
         ("P.SAFE/GRANULE/L2A_x/MTD_TL.xml", True),
+        ("P.SAFE/DATASTRIP/DS_x/MTD_DS.xml", True),
+        ("P.SAFE/DATASTRIP/DS_x/QI_DATA/report.xml", False),
         ("P.SAFE/GRANULE/L2A_x/IMG_DATA/R10m/T_B02_10m.jp2", True),
         ("P.SAFE/GRANULE/L2A_x/IMG_DATA/R20m/T_SCL_20m.jp2", True),
         ("P.SAFE/GRANULE/L2A_x/IMG_DATA/R20m/T_B02_20m.jp2", False),

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from landseries_fetcher.remote.http_ranges import HttpRanges, new_pool
 from landseries_fetcher.remote.limits import StoreGate
 from landseries_fetcher.remote.persistence import Interrupted, Persistence
 from landseries_fetcher.remote.quota import LocalGate, Quota
+from landseries_fetcher.remote.reader import Permit
 
 CONTENT = bytes(range(256)) * 1000
 
@@ -198,16 +200,28 @@ def test_a_lease_that_cannot_be_renewed_is_not_used() -> None:
     gate = StoreGate(store, "archive", Quota(1), "mine", lease_s=0.5)
     with gate.request() as permit:
         store.is_away = True
-        time.sleep(0.45)
+        _wait_until(lambda: not _stands(permit))
         with pytest.raises(Interrupted, match="could not be renewed"):
             permit.check()
         store.is_away = False
-        time.sleep(0.3)
-        permit.check()
+        _wait_until(lambda: _stands(permit))
         store.objects[next(iter(store.objects))] = (json.dumps({"owner": "other"}).encode(), 0.0)
-        time.sleep(0.3)
-        with pytest.raises(Interrupted):
-            permit.check()
+        _wait_until(lambda: not _stands(permit))
+
+
+def _stands(permit: Permit) -> bool:
+    try:
+        permit.check()
+    except Interrupted:
+        return False
+    return True
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20.0
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not come to pass within 20 s"
+        time.sleep(0.02)
 
 
 def test_many_requests_cost_the_store_little(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def own(api: StacServer, store: RangeServer, archive: Callable[..., Path]) -> Pa
 FIELDS = {
     "collection": "mine",
     "assets": {image: f"my-{image}" for image in (*BANDS, "SCL")},
+    "datastrip_metadata": "my-datastrip",
     "granule_property": None,
 }
 

@@ -21,7 +21,7 @@ from landseries_fetcher.sources.catalogue_files import CatalogueFiles
 from landseries_fetcher.sources.safe import SafeFolder
 from landseries_fetcher.sources.stac import Stac
 
-NAMES = {**CdseSource(kind="cdse").assets, "product": "product_metadata", "granule": "granule_metadata"}
+NAMES = {**CdseSource(kind="cdse").assets, **{kind: f"{kind}_metadata" for kind in ("product", "granule", "datastrip")}}
 
 
 @pytest.fixture(scope="module")

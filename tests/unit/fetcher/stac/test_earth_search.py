@@ -174,3 +174,26 @@ def test_an_image_that_was_replaced(
     far = [replace(tile, left=tile.left + 6_400.0, top=tile.top - 10_240.0) for tile in tiles()[:2]]
     assert everything(open_source(), far) == everything(SafeFolder(folder), far)
     assert store.answers[412] >= 1
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_the_bytes_of_a_fetch_are_known_before(
+    earth_search: Callable[..., Path],
+    open_source: Callable[..., Stac],
+    api: StacServer,
+    store: RangeServer,
+    is_told: bool,
+) -> None:
+    """By the lengths that the catalogue tells, or else the first bytes of each image, which are not fetched again."""
+    earth_search(NEW)
+    for asset in api.items[0]["assets"].values():
+        if is_told:
+            asset["file:size"] = len(store.files[asset["href"].removeprefix(f"{store.url}/")])
+    source = open_source()
+    (acquisition,) = source.catalogue("32TQS", PERIOD, {}).acquisitions
+    store.forget()
+    told = source.bytes_to_fetch(acquisition, tiles(), MASKING)
+    assert told == sum(len(content) for name, content in store.files.items() if name.endswith(".tif"))
+    assert (store.sent == 0) is is_told
+    list(source.images(acquisition, tiles(), MASKING, 1))
+    assert store.sent == pytest.approx(told, rel=0.05)

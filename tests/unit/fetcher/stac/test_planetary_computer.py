@@ -19,7 +19,8 @@ from landseries_fetcher.sources.safe import SafeFolder
 from landseries_fetcher.sources.sas_tokens import SasSigner
 from landseries_fetcher.sources.stac import Stac
 
-NAMES = {**{image: image for image, _ in IMAGES}, "product": "product-metadata", "granule": "granule-metadata"}
+DOCUMENTS = {kind: f"{kind}-metadata" for kind in ("product", "granule", "datastrip")}
+NAMES = {**{image: image for image, _ in IMAGES}, **DOCUMENTS}
 TOKEN_PATH = "sas/sentinel-2-l2a"
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from support.archive_bench import SEARCH, archive_bench
+from support.archive_bench import HARMONY, SEARCH, archive_bench
+from support.harness import decided
 from support.stac_server import StacServer
 from support.tiny_archive import TinyProduct, scene_of
 
@@ -30,7 +31,8 @@ def test_search_and_fetch_through_the_stages(
         searched = bench.run(search, SEARCH)
         chosen.append(read_json(searched["chosen.json"]))
         verdicts.append(read_json(searched["search.json"])["tiles"])
-        fetched = bench.run(fetch, unit, {SEARCH: searched})
+        given = {SEARCH: searched, HARMONY: decided(tmp_path, product.acquisition)}
+        fetched = bench.run(fetch, unit, given)
         assert len(fetched) == 4
         digests.append({name: digest_of_file(path) for name, path in fetched.items()})
     assert chosen[0] == chosen[1]
@@ -39,4 +41,4 @@ def test_search_and_fetch_through_the_stages(
     outside = search_outside(remote.context(SEARCH))
     assert outside == search_outside(remote.context(SEARCH))
     assert set(outside) == {product.name, TinyProduct().name, "offsets"}
-    assert fetch_outside(remote.context(unit, {SEARCH: searched})).keys() == {product.name, "offsets"}
+    assert fetch_outside(remote.context(unit, given)).keys() == {product.name, "offsets"}

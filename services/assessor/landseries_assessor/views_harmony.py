@@ -1,0 +1,81 @@
+"""What the report says about the acquisitions: how they lie among each other, which were corrected or refused, why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from landseries_assessor.charts import scatter
+
+Tree = Mapping[str, Any]
+
+#: Hue of the first year and the last, in degrees.
+_HUES: Final = (215, 25)
+_DONE: Final = ("refused", "corrected")
+
+
+def harmonisation(tables: Iterable[Tree], years: Sequence[int]) -> list[dict[str, Any]]:
+    """Per granule: counts, a chart of the shifts, what was refused or corrected, and what could not be told.
+
+    Args:
+        tables: `harmony.json` of each granule that was compared.
+        years: years of the run, for colours.
+    """
+    return [_granule(table, years) for table in tables if table["probe_tiles"]]
+
+
+def year_colours(years: Sequence[int]) -> dict[int, str]:
+    """A colour per year, in CSS."""
+    span = max(len(years) - 1, 1)
+    return {year: f"hsl({round(_HUES[0] + (_HUES[1] - _HUES[0]) * i / span)} 70% 48%)" for i, year in enumerate(years)}
+
+
+def _granule(table: Tree, years: Sequence[int]) -> dict[str, Any]:
+    entries: Mapping[str, Tree] = table["acquisitions"]
+    verdicts = Counter(entry["verdict"] for entry in entries.values())
+    shifts = [
+        (entry["shift"]["north_m"], entry["shift"]["east_m"], _nearest(int(entry["datetime"][:4]), years))
+        for entry in entries.values()
+        if entry["shift"] is not None and entry["shift"]["north_m"] is not None
+    ]
+    refining = Counter(product["refining"] for entry in entries.values() for product in entry["products"].values())
+    return {
+        "granule": table["granule"],
+        "counts": {
+            **{verdict: verdicts[verdict] for verdict in ("used", *_DONE)},
+            "with a warning": sum(bool(entry["warnings"]) for entry in entries.values()),
+        },
+        "datum": table["datum"],
+        "max_shift_m": table["max_shift_m"],
+        "chart": scatter(shifts, year_colours(years), table["max_shift_m"], table["granule"]) if shifts else None,
+        "refining": [(flag.replace("_", " ").lower(), count) for flag, count in sorted(refining.items())],
+        "rows": [_row(name, entry) for name, entry in entries.items() if entry["verdict"] in _DONE],
+        "warnings": _warnings(entries),
+    }
+
+
+def _nearest(year: int, years: Sequence[int]) -> int:
+    """The year of the run that stands for a date; a period may begin in the year before."""
+    return min(years, key=lambda known: (abs(known - year), known))
+
+
+def _row(name: str, entry: Tree) -> dict[str, Any]:
+    shift = entry["shift"]
+    is_known = shift is not None and shift["north_m"] is not None
+    return {
+        "name": name,
+        "date": entry["datetime"][:10],
+        "verdict": entry["verdict"],
+        "reason": entry["reason"] or "shifted further than is used as it is",
+        "shift": (shift["north_m"], shift["east_m"]) if is_known else None,
+    }
+
+
+def _warnings(entries: Mapping[str, Tree]) -> list[tuple[str, list[str]]]:
+    """Warnings and the acquisitions that have them; figures that differ between them are left out."""
+    found: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        for text in entry["warnings"]:
+            found.setdefault(text.partition(":")[0], []).append(name)
+    return sorted(found.items())

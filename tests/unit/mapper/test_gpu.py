@@ -1,0 +1,95 @@
+"""The mapper for GPUs: against the blocked kernels on the processor, and on a GPU where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from support.phenologies import phenologies
+
+from landseries.bands import NODATA
+from landseries.errors import ArtifactError, LandseriesError
+from landseries.neural.devices import device_of, local_rank
+from landseries.neural.network import SeriesClassifier
+from landseries.neural.normalisation import measure_normalisation
+from landseries.neural.weights import NetworkSettings, TrainedNetwork
+from landseries_mapper.gpu import GpuNetwork
+from landseries_mapper.inference import MappingNetwork, Precision
+
+CPU = torch.device("cpu")
+NAMES = ("B03", "B04", "B08", "B11")
+
+
+def _series(pixels: int) -> np.ndarray:
+    series, _ = phenologies(pixels, 5, dates=12, features=len(NAMES), classes=3)
+    return np.ascontiguousarray(series.transpose(1, 2, 0))
+
+
+def _network(layers: int = 1) -> TrainedNetwork:
+    torch.manual_seed(layers)
+    module = SeriesClassifier(NetworkSettings(features=NAMES, dates=12, hidden=16, layers=layers, classes=(1, 4, 9)))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(3).copy_(parameter.to(torch.bfloat16))
+    return module.to_trained(measure_normalisation(_series(300).transpose(2, 0, 1)))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_labels_and_probabilities_are_those_of_the_kernels(layers: int, device: str, precision: Precision) -> None:
+    network, series = _network(layers), _series(5000)
+    series[:, :, 17] = NODATA
+    labels, probabilities = MappingNetwork(network).predict(series)
+    found, shares = GpuNetwork(network, torch.device(device), precision, block_pixels=1024).predict(series)
+    tolerance = 2e-5 if precision == "float32" or device == "cpu" else 5e-3
+    np.testing.assert_allclose(shares, probabilities, atol=tolerance)
+    assert (found != labels).mean() <= 0.001
+    assert found[17] == 0
+    assert (shares[:, 17] == 0).all()
+
+
+def test_cuts_change_no_byte_and_a_raster_keeps_its_shape() -> None:
+    network, series = GpuNetwork(_network(), CPU, block_pixels=64), _series(300)
+    labels, probabilities = network.predict(series)
+    parts = [network.predict(series[:, :, start : start + 100]) for start in range(0, 300, 100)]
+    assert np.concatenate([part[0] for part in parts]).tobytes() == labels.tobytes()
+    assert np.concatenate([part[1] for part in parts], axis=1).tobytes() == probabilities.tobytes()
+    raster = network.predict(series.reshape(12, len(NAMES), 15, 20))
+    assert raster[0].tobytes() == labels.tobytes()
+    assert raster[1].shape == (3, 15, 20)
+
+
+def test_series_that_do_not_fit_are_an_error() -> None:
+    with pytest.raises(ArtifactError, match=r"int16 series of shape \(12, 4, 'pixels'\)"):
+        GpuNetwork(_network(), CPU).predict(_series(10)[:5])
+
+
+@pytest.mark.parametrize(
+    ("environment", "rank"),
+    [({}, 0), ({"LOCAL_RANK": "3", "SLURM_LOCALID": "1"}, 3), ({"SLURM_LOCALID": "2"}, 2), ({"LOCAL_RANK": "x"}, 0)],
+)
+def test_processes_of_a_machine_take_devices_in_turn(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], rank: int
+) -> None:
+    for name in ("LOCAL_RANK", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert local_rank() == rank
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert device_of("cuda") == torch.device("cuda", rank % 2)
+    assert device_of("cpu") == CPU
+
+
+def test_a_missing_gpu_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(LandseriesError, match=r"numerics.device: cuda.*check the driver"):
+        device_of("cuda")
