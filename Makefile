@@ -8,6 +8,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SERVICES := fetcher indexer clusterer pseudolabeler sampler trainer mapper assessor
+# Every distribution under services/: the pipeline's services, and the bridge to batch systems.
+DISTRIBUTIONS := $(SERVICES) bridge
 # Where real test data lies; tests that need it say so where it is absent.
 export LANDSERIES_TEST_DATA ?= $(realpath ../shared/data)
 # A package index with the CPU build of PyTorch, for machines without a GPU: make demo TORCH_INDEX=URL
@@ -27,15 +29,15 @@ export REGISTRY ?= localhost/landseries
 export BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
 export BUILD_ENV TORCH_INDEX
 
-.PHONY: help setup servers demo up down images sbom chart-tools chart-docs test test-deployment test-kubernetes faults \
-  fuzz lint bench clean
+.PHONY: help setup servers demo up down images sbom sif chart-tools chart-docs test test-deployment test-kubernetes \
+  test-bridge faults fuzz lint bench clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 12
 
 setup: $(VENV)/ready ## Install landseries and its tools into .venv
 
-$(VENV)/ready: constraints.txt pyproject.toml shared/pyproject.toml $(SERVICES:%=services/%/pyproject.toml)
+$(VENV)/ready: constraints.txt pyproject.toml shared/pyproject.toml $(DISTRIBUTIONS:%=services/%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) 2>/dev/null || { \
 	  rm -rf $(VENV); echo "Python's venv module is missing, installing it"; \
@@ -45,7 +47,7 @@ $(VENV)/ready: constraints.txt pyproject.toml shared/pyproject.toml $(SERVICES:%
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv -c constraints.txt
 	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
-	  -e './shared[torch,simulation]' $(SERVICES:%=-e ./services/%) --group dev
+	  -e './shared[torch,simulation]' $(DISTRIBUTIONS:%=-e ./services/%) --group dev
 	@touch $@
 
 demo: setup ## Simulate an archive, map three years, and open the report's path (about 4 minutes on 2 cores)
@@ -87,6 +89,12 @@ test-deployment: images chart-tools ## Build all images and prove them, the char
 test-kubernetes: chart-tools ## Prove the chart in the cluster of KUBECONFIG, whose nodes have the images
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_kubernetes.py
 
+test-bridge: servers ## Prove the bridge to batch systems with the Slurm that is on PATH
+	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/bridge
+
+sif: ## Build the SIFs of trainer and mapper from their images (after `make images`), for clusters, with Apptainer
+	apptainer/build trainer mapper
+
 faults: servers ## Disturb distributed runs in every way, five seeds, and compare every byte; and a source's answers
 	$(BIN)/python -m tests.faults.run --seeds 1 2 3 4 5
 	$(BIN)/python -m tests.faults.sources --faults 500
@@ -97,7 +105,7 @@ fuzz: setup ## Damage archives, metadata, images and catalogue items for ten min
 lint: setup ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy -p landseries $(SERVICES:%=-p landseries_%)
+	$(BIN)/mypy -p landseries $(DISTRIBUTIONS:%=-p landseries_%)
 
 bench: setup ## Measure kernels beside their competitors, and the paper's settings on seeds that nothing was tuned on
 	$(BIN)/pytest tests/benchmarks --benchmark-only --benchmark-columns=min,median,rounds -q -s

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -32,10 +30,10 @@ from landseries.settings.sampler import SamplerSettings
 from landseries.settings.sources import CubeSource, Source
 from landseries.settings.storage import StorageSettings
 from landseries.settings.trainer import TrainerSettings
+from landseries.variables import expand_variables
 
 Model = Literal["multi-year", "single-year", "single-year-agreeing", "multi-year-equal"]
 MonthDay = Annotated[str, Field(pattern=r"^\d\d-\d\d$")]
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Area(Settings):
@@ -243,7 +241,7 @@ def load_config(path: Path) -> LoadedConfig:
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must hold fields such as `name:` and `years:`; `landseries init` writes a template")
-    run = parse_config(_expand(data, str(path), ""), str(path))
+    run = parse_config(expand_variables(data, str(path)), str(path))
     return LoadedConfig(
         path=path.resolve(),
         run=run,
@@ -309,23 +307,6 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
-
-
-def _expand(value: Any, where: str, field: str) -> Any:
-    if isinstance(value, dict):
-        return {key: _expand(entry, where, f"{field}.{key}".lstrip(".")) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_expand(entry, where, f"{field}.{i}") for i, entry in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def read(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise ConfigError(f"{where}: {field}: the environment variable {name} is not set; export it first")
-        return os.environ[name]
-
-    return _VARIABLE.sub(read, value)
 
 
 def _read_area(area: Area | None, base: Path, where: str) -> BaseGeometry | None:

@@ -6,20 +6,17 @@ became due. A worker that dies is started again and its message redelivered.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from landseries import numerics
 from landseries.brokers.inprocess import DeadLetter, InProcessBroker, InProcessDelivery
+from landseries.children import WorkerProcess, worker_environment
 from landseries.errors import LandseriesError, SourceError, StoreFull
 from landseries.markers import Marker
 from landseries.messages import Message, decode
@@ -101,7 +98,7 @@ class EmbeddedRun:
         self._stop = threading.Event()
         self._failure: LandseriesError | None = None
         self._lock = threading.Lock()
-        self._workers: list[_WorkerProcess] = []
+        self._workers: list[WorkerProcess] = []
 
     def run(self) -> Outcome:
         """Do all that is missing.
@@ -164,7 +161,8 @@ class EmbeddedRun:
     def _job(self) -> None:
         """One job: a worker process, and the messages it is given."""
         with self._lock:
-            worker = _WorkerProcess(self._workdir, self._plan, self._note, len(self._workers))
+            environment = worker_environment(self._plan.numerics, len(self._workers))
+            worker = WorkerProcess(SERVICES, self._workdir, environment, self._note)
             self._workers.append(worker)
         try:
             while not self._stop.is_set():
@@ -230,60 +228,3 @@ class EmbeddedRun:
     def _note(self, text: str) -> None:
         with self._lock:
             self._watcher.note(text)
-
-
-class _WorkerProcess:
-    """A worker process, started when it is first needed and again after it died."""
-
-    def __init__(self, workdir: Path, plan: RunPlan, note: Callable[[str], None], number: int) -> None:
-        self._workdir = workdir
-        self._note = note
-        self._process: subprocess.Popen[str] | None = None
-        self._environment = os.environ | numerics.process_environment(plan.numerics)
-        if plan.numerics.device == "cuda":
-            self._environment["LOCAL_RANK"] = str(number)  # where there are several GPUs, workers take them in turn
-
-    def ask(self, message: Message, threads: int) -> dict[str, Any]:
-        """Hand over a message and wait for the answer; a worker that dies over it asks for another try."""
-        process = self._start()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps({"message": message.model_dump(mode="json"), "threads": threads}) + "\n")
-            process.stdin.flush()
-            for line in process.stdout:
-                answer: dict[str, Any] = json.loads(line)
-                if "note" not in answer:
-                    return answer
-                self._note(answer["note"])
-        except BrokenPipeError:
-            pass
-        code = process.wait()
-        self._process = None
-        return {"retry": f"its worker died ({_explain_exit(code)})"}
-
-    def kill(self) -> None:
-        """End the process, whatever it does."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-
-    def _start(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "landseries", "child", *SERVICES, "--workdir", str(self._workdir)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=self._environment,
-                # A process group of its own: Ctrl-C reaches the run, which then ends its workers in order.
-                process_group=0,
-            )
-        return self._process
-
-
-def _explain_exit(code: int) -> str:
-    if code == -9:
-        return "killed, perhaps for lack of memory: use fewer --jobs"
-    return f"signal {-code}" if code < 0 else f"exit status {code}"

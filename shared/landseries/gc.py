@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from landseries.artifacts.fingerprint import MANIFEST
 from landseries.errors import ConfigError
+from landseries.jobs import JOBS, records_of
 from landseries.marking import Marks, artifact_folder, fingerprint_of, is_complete, mark_run, plan_key
 from landseries.plan import list_runs
 from landseries.stores.base import Store, StoredObject
 from landseries.usage import StageUsage, group_of
-
-_MANIFEST: Final = "manifest.json"
 
 NAMED: Final = "named by a run"
 YOUNG: Final = "younger than the grace period"
@@ -124,7 +124,7 @@ class _Collection:
     def _forget_run(self, run_id: str) -> None:
         """Remove a run: cut short, it is an unfinished run that can be forgotten or finished."""
         own = f"runs/{run_id}/"
-        for prefix in (f"{own}markers/", f"{own}joins/", own, f"scratch/checkpoints/{run_id}/"):
+        for prefix in (f"{own}markers/", f"{own}joins/", own, records_of(run_id), f"scratch/checkpoints/{run_id}/"):
             for item in self._store.list(prefix):
                 if prefix == own and self._dry_run and item.key.startswith((f"{own}markers/", f"{own}joins/")):
                     continue  # counted before
@@ -144,7 +144,7 @@ class _Collection:
 
     def _sweep_runs(self) -> None:
         """Leases and checkpoints of complete runs, and all that runs without a plan left."""
-        for prefix, run_at in (("plans/", 1), ("runs/", 1), ("scratch/", 2)):
+        for prefix, run_at in (("plans/", 1), ("runs/", 1), (f"{JOBS}/", 1), ("scratch/", 2)):
             for item in self._store.list(prefix):
                 steps = item.key.split("/")
                 run_id = steps[run_at].removesuffix(".json") if len(steps) > run_at else ""
@@ -190,7 +190,7 @@ class _Collection:
                 self._keep_all(items, YOUNG)
                 return
         # The manifest first: whoever finds it relies on the outputs that it promises.
-        for item in sorted(items, key=lambda item: item.key != f"{folder}/{_MANIFEST}"):
+        for item in sorted(items, key=lambda item: item.key != f"{folder}/{MANIFEST}"):
             self._remove(item, why)
 
     def _is_young(self, items: list[StoredObject]) -> bool:

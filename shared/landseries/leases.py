@@ -48,13 +48,16 @@ class Leases:
         self._held: dict[str, _Keeper] = {}
 
     @contextmanager
-    def holding(self, key: str, on_beat: Callable[[], None]) -> Iterator[None]:
+    def holding(self, key: str, on_beat: Callable[[], None]) -> Iterator[Callable[[], bool]]:
         """Hold a lease while the context is open.
 
         Args:
             key: of the lease's object.
             on_beat: called on another thread after each renewal, as long as the lease is ours and the last call is
                 over, and once more when this worker gives the lease back unfinished.
+
+        Yields:
+            Tells whether the lease is still ours, as far as its last renewal showed.
 
         Raises:
             LeaseHeld: its owner is alive (or this worker was told to stop while it watched).
@@ -63,7 +66,7 @@ class Leases:
         self._held[key] = keeper
         keeper.start()
         try:
-            yield
+            yield keeper.holds
         finally:
             del self._held[key]
             keeper.give_back()
@@ -138,6 +141,10 @@ class _Keeper(threading.Thread):
             if not self._beating.is_alive():
                 self._beating = threading.Thread(target=self.beat, name=f"{self.name} beat", daemon=True)
                 self._beating.start()
+
+    def holds(self) -> bool:
+        """Whether the lease is ours."""
+        return self._tag is not None
 
     def beat(self) -> None:
         """Do what each renewal brings along."""

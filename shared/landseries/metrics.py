@@ -17,8 +17,10 @@ from landseries.pipeline import STAGES, stages_of
 
 #: How a unit ended for this worker: the three answers; found already answered (skipped) or answered by a known
 #: artifact (reused); a damaged input must be written again first (repaired); to be tried again (failed) or dead; given
-#: to others (handed_back) or put off (later).
-Outcome = Literal["done", "empty", "refused", "reused", "repaired", "failed", "skipped", "dead", "handed_back", "later"]
+#: to others (handed_back), to a batch system (queued) or put off (later).
+Outcome = Literal[
+    "done", "empty", "refused", "reused", "repaired", "failed", "skipped", "dead", "handed_back", "queued", "later"
+]
 OUTCOMES: Final[tuple[str, ...]] = get_args(Outcome)
 #: What moves a run forward.
 _PROGRESS: Final = frozenset(("done", "empty", "refused", "reused"))

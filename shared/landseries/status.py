@@ -14,6 +14,7 @@ from landseries.display import byte_text
 from landseries.errors import BrokerError
 from landseries.gates import cancellation_key
 from landseries.gc import GarbageReport
+from landseries.jobs import job_lines
 from landseries.markers import Damaged, Marker
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
@@ -71,7 +72,7 @@ class RunStatus:
         return table
 
     def lines(self) -> list[str]:
-        """A line per unit that was refused or empty, and per damaged artifact that was written again."""
+        """A line per unit that was refused or empty, per damaged artifact that was written again, and per batch job."""
         order = list(STAGES)
         failed = sorted(
             ((unit, marker) for unit, marker in self._markers.items() if marker.status != "done"),
@@ -83,6 +84,7 @@ class RunStatus:
             f"`landseries sweep {self._plan.run_id}` has it written again"
             for unit, damage in self._damaged.items()
         ]
+        lines += job_lines(self._store, self._plan.run_id)
         root = f"runs/{self._plan.run_id}/repairs/"
         lines += [
             f"repaired {item.key.removeprefix(root).removesuffix('.json').replace('/', ' ')}: "

@@ -11,7 +11,7 @@ from typing import Final
 from landseries.pipeline import STAGES
 from landseries.stores.base import Store
 
-#: Names of what is no artifact of a known stage: plans, markers and joins; checkpoints; anything else.
+#: Names of what is no artifact of a known stage: plans, markers, joins and jobs; checkpoints; anything else.
 RUNS: Final = "runs"
 SCRATCH: Final = "scratch"
 OTHER: Final = "other"
@@ -53,7 +53,7 @@ def group_of(key: str) -> str:
     if first == "artifacts":
         stage = rest.partition("/")[0]
         return stage if stage in STAGES else OTHER
-    return {"plans": RUNS, "runs": RUNS, "scratch": SCRATCH}.get(first, OTHER)
+    return {"plans": RUNS, "runs": RUNS, "jobs": RUNS, "leases": RUNS, "scratch": SCRATCH}.get(first, OTHER)
 
 
 class Budget:

@@ -20,10 +20,11 @@ from typing import Any, Final, Literal
 
 from landseries import __version__
 from landseries.artifacts.documents import canonical_json, digest_of_file
-from landseries.artifacts.fingerprint import artifact_key
+from landseries.artifacts.fingerprint import MANIFEST, artifact_key
 from landseries.checkpoints import Checkpoints, checkpoint_name
 from landseries.errors import ArtifactError, LandseriesError, Refused
-from landseries.identity import declared_outputs, identity_of
+from landseries.identity import identity_of
+from landseries.inputs import Gathered, gather
 from landseries.leases import Leases
 from landseries.markers import Damaged, Marker, Output
 from landseries.memory import peak_rss_mib
@@ -35,11 +36,10 @@ from landseries.repairs import repair
 from landseries.service import Assisted, Context, Empty, Handler, Input, Service, load_service
 from landseries.stores.base import Store
 
-_MANIFEST: Final = "manifest.json"
 #: Runs that a worker keeps open.
 _OPEN_RUNS: Final = 8
 
-Outcome = Literal["done", "reused", "empty", "refused", "skipped", "repaired"]
+Outcome = Literal["done", "reused", "empty", "refused", "skipped", "repaired", "queued"]
 #: Looks at a unit before it is worked on, and raises where it must not be (yet).
 Gate = Callable[[OpenRun, Unit], None]
 
@@ -55,7 +55,7 @@ class Processed:
     Attributes:
         due: messages to publish before the message is acknowledged.
         outcome: what the unit answered; skipped where there was nothing to do, repaired where a damaged input must be
-            written again first.
+            written again first, queued where a batch system will do it.
     """
 
     due: list[Message]
@@ -130,15 +130,14 @@ class Worker:
             return "skipped", False
         for gate in self._gates:
             gate(run, unit)
-        gathered = self._gather(run, unit)
+        gathered = gather(run, unit)
         if gathered is None:
             return None, False
-        inputs, refusal = gathered
         try:
             with self._owning(run, unit):
                 if self._leases is not None and STAGES[unit.stage].long and run.markers.answered(unit):
                     return "skipped", False  # while this worker watched the lease
-                marker = self._answer(run, unit, inputs, refusal)
+                marker = self._answer(run, unit, gathered)
                 first = run.markers.put(unit, marker)
         except Assisted:
             return None, False  # the process that writes publishes what becomes due
@@ -167,24 +166,6 @@ class Worker:
             if field != "acquisition" and value not in run.plan.extent.known(field):
                 raise BadMessage(f"{unit.name}: run {run.plan.run_id!r} has no {field} {value!r}")
 
-    def _gather(self, run: OpenRun, unit: Unit) -> tuple[dict[str, list[Input]], str | None] | None:
-        """What the unit's needs answered, and why it must be refused, where it must; None while one has not."""
-        inputs: dict[str, list[Input]] = {}
-        refusal = None
-        for need in STAGES[unit.stage].needs:
-            found = []
-            for needed in run.pipeline.needs(unit, need):
-                marker = run.markers.get(needed)
-                if marker is None:
-                    return None
-                found.append(Input(needed, declared_outputs(marker, need, unit)))
-            inputs[need.stage] = found
-            failed = [item for item in found if not item.done]
-            if failed and (not need.tolerant or (len(failed) == len(found) and unit.stage != "report")):
-                first = failed[0]
-                refusal = refusal or f"because {first.unit.name} was {first.marker.status}: {first.marker.reason}"
-        return inputs, refusal
-
     @contextmanager
     def _owning(self, run: OpenRun, unit: Unit) -> Iterator[None]:
         """Hold a long unit's lease and keep its checkpoints in the store; nothing for others, or without leases."""
@@ -198,16 +179,16 @@ class Worker:
             yield
             checkpoints.remove()
 
-    def _answer(self, run: OpenRun, unit: Unit, inputs: dict[str, list[Input]], refusal: str | None) -> Marker:
+    def _answer(self, run: OpenRun, unit: Unit, gathered: Gathered) -> Marker:
         """Do a unit whose needs have been answered, or find that it was done under the same fingerprint."""
         started = time.monotonic()
-        if refusal is not None:
-            return self._marker(started, status="refused", reason=refusal)
-        with self._context(run, unit, inputs) as context:
+        if gathered.refusal is not None:
+            return self._marker(started, status="refused", reason=gathered.refusal)
+        with self._context(run, unit, gathered.inputs) as context:
             handler = self._handler(unit.stage)
             try:
                 outside = dict(handler.outside(context)) if handler.outside else {}
-                identity = identity_of(run.plan, unit, inputs, outside)
+                identity = identity_of(run.plan, unit, gathered.inputs, outside)
                 known = self._read_manifest(unit.stage, identity)
                 if known is not None:
                     return self._marker(started, status="done", outputs=known, fingerprint=identity, reused=True)
@@ -245,14 +226,14 @@ class Worker:
 
     def _read_manifest(self, stage: str, identity: str) -> dict[str, Output] | None:
         try:
-            content = self._store.get(artifact_key(stage, identity, _MANIFEST))
+            content = self._store.get(artifact_key(stage, identity, MANIFEST))
             if content is None:
                 return None
             entries = json.loads(content)["outputs"]
         except (ArtifactError, ValueError, KeyError):
             return None  # unreadable: what it promised is written again
         # Written anew, the artifact is young again for a garbage collection that began before this run named it.
-        self._store.put(artifact_key(stage, identity, _MANIFEST), content)
+        self._store.put(artifact_key(stage, identity, MANIFEST), content)
         outputs = {name: Output.model_validate(entry) for name, entry in entries.items()}
         return outputs if all(self._store.exists(output.key) for output in outputs.values()) else None
 
@@ -268,7 +249,7 @@ class Worker:
             "fingerprint": identity,
             "outputs": {name: output.model_dump(mode="json") for name, output in outputs.items()},
         }
-        self._store.put(artifact_key(stage, identity, _MANIFEST), canonical_json(manifest))
+        self._store.put(artifact_key(stage, identity, MANIFEST), canonical_json(manifest))
         return outputs
 
     def _handler(self, stage: str) -> Handler:

@@ -49,3 +49,21 @@ def test_a_service_installs_alone_and_its_worker_starts(service: str, tmp_path: 
     for module in HEAVY:
         found = subprocess.run([python, "-c", f"import {module}"], capture_output=True, cwd=tmp_path).returncode == 0
         assert found == (module in ALLOWED.get(service, set())), f"{service} and {module}"
+
+
+def test_the_bridge_installs_alone_and_loads_no_science(tmp_path: Path) -> None:
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    python = tmp_path / "env" / "bin" / "python"
+    subprocess.run([uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "env")], check=True)
+    command = [uv, "pip", "install", "-q", "--python", str(python), "-c", str(ROOT / "constraints.txt")]
+    installed = subprocess.run(
+        [*command, str(ROOT / "shared"), str(ROOT / "services" / "bridge")], capture_output=True, text=True
+    )
+    assert installed.returncode == 0, installed.stderr
+    missing = subprocess.run(
+        [python.with_name("landseries"), "bridge", "--site", tmp_path / "site.yaml"], capture_output=True, text=True
+    )
+    assert missing.returncode == 2
+    assert "must be the profile of a batch system" in missing.stderr
+    loaded = "import sys, landseries_bridge.program; sys.exit(any(name in sys.modules for name in sys.argv[1:]))"
+    assert subprocess.run([python, "-c", loaded, *HEAVY, "numba"], cwd=tmp_path).returncode == 0

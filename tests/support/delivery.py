@@ -49,7 +49,7 @@ class Workers:
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         self.folder = folder
         # What a killed worker leaves goes with the folder.
-        self._variables = {**variables, "TMPDIR": str(folder)}
+        self.variables = {**variables, "TMPDIR": str(folder)}
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def toy(self, *arguments: object) -> subprocess.Popen[bytes]:
@@ -58,7 +58,11 @@ class Workers:
 
     def real(self, *arguments: object) -> subprocess.Popen[bytes]:
         """Start `landseries worker`."""
-        return self._start("landseries", "worker", *arguments)
+        return self.command("worker", *arguments)
+
+    def command(self, *arguments: object) -> subprocess.Popen[bytes]:
+        """Start `landseries` with arguments."""
+        return self._start("landseries", *arguments)
 
     def log(self) -> str:
         """What all of them said."""
@@ -72,7 +76,7 @@ class Workers:
     def _start(self, module: str, *arguments: object) -> subprocess.Popen[bytes]:
         with (self.folder / f"worker-{len(self.processes):02d}.log").open("wb") as log:
             command = [sys.executable, "-m", module, *map(str, arguments)]
-            process = subprocess.Popen(command, env=self._variables, stdout=log, stderr=log)
+            process = subprocess.Popen(command, env=self.variables, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 

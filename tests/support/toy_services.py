@@ -61,8 +61,8 @@ def toy_services(run: Callable[[Context], None] = trivial) -> dict[str, Service]
     return {name: Service(name, {stage: Handler(run) for stage in stages_of(name)}) for name in SERVICES}
 
 
-def seed(store: Store, run: OpenRun, units: Iterable[Unit]) -> None:
-    """Mark units as done without doing them; what they are said to have written is not there."""
+def seed(store: Store, run: OpenRun, units: Iterable[Unit], *, whole: bool = False) -> None:
+    """Mark units as done without doing them; what they are said to have written is there only where it is `whole`."""
 
     def mark(unit: Unit) -> None:
         content = canonical_json({"unit": unit.name})
@@ -71,6 +71,8 @@ def seed(store: Store, run: OpenRun, units: Iterable[Unit]) -> None:
             name: Output(key=f"artifacts/{unit.stage}/{digest}/{name}", digest=digest, size_bytes=len(content))
             for name in OUTPUTS.get(unit.stage, ("out.json",))
         }
+        for output in outputs.values() if whole else ():
+            store.put_new(output.key, content)
         store.put_new(
             run.markers.key(unit), canonical_json(Marker(status="done", outputs=outputs).model_dump(mode="json"))
         )

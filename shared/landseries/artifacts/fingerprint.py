@@ -7,6 +7,8 @@ from typing import Any, Final
 from landseries.artifacts.documents import canonical_json, digest_of
 
 _FORMAT: Final = 1
+#: Name of the object beside the outputs of a fingerprint that says which they are; written last.
+MANIFEST: Final = "manifest.json"
 
 
 def fingerprint(

@@ -16,6 +16,10 @@ RETRY_DELAYS_S: Final[tuple[int, ...]] = (1, 5, 30, 120, 600)
 DELIVERY_LIMIT: Final = 20
 #: The user that submits, sweeps and looks after dead letters.
 OPERATOR: Final = "landseries-operator"
+#: The user that hands units of several services to a batch system.
+BRIDGE: Final = "landseries-bridge"
+#: Services whose units need nothing from outside the store, so that a compute node without a network can do them.
+BRIDGED: Final[tuple[str, ...]] = ("indexer", "clusterer", "pseudolabeler", "sampler", "trainer", "mapper")
 
 
 def work_queue(service: str) -> str:
@@ -59,6 +63,11 @@ def is_long(service: str) -> bool:
     return any(STAGES[stage].long for stage in stages_of(service))
 
 
+def services_of(user: str) -> tuple[str, ...]:
+    """The services whose queues a user reads."""
+    return {OPERATOR: (), BRIDGE: BRIDGED}.get(user, tuple(name for name in SERVICES if service_user(name) == user))
+
+
 def users() -> tuple[str, ...]:
     """Every user that the topology knows."""
-    return (*map(service_user, SERVICES), OPERATOR)
+    return (*map(service_user, SERVICES), BRIDGE, OPERATOR)

@@ -90,6 +90,16 @@ class RabbitBroker:
         self.open()
         self._publisher.send(_outgoing(WORK_EXCHANGE, message.stage, message) for message in messages)
 
+    def put_aside(self, message: Message, service: str, reason: str) -> None:
+        """Send a message to a service's dead letters, with the reason; returns when the broker has it for good.
+
+        Raises:
+            BrokerUnavailable: it may not have arrived; send it again.
+            BrokerError: no queue takes it, or this user may not send it.
+        """
+        self.open()
+        self._publisher.send([_dead_letter(message, service, reason)])
+
     def receive(self, services: Iterable[str], timeout_s: float) -> RabbitDelivery | None:
         """See `Broker.receive`. While a delivery is not settled, there is no other.
 
@@ -141,8 +151,7 @@ class RabbitDelivery:
 
     def dead(self, reason: str) -> None:
         """See `Delivery.dead`."""
-        body, properties = dead_letter(self.message, reason)
-        self._move(Outgoing(DEAD_EXCHANGE, self._held.service, body, properties))
+        self._move(_dead_letter(self.message, self._held.service, reason))
 
     def _again(self, delay_s: int, message: Message) -> None:
         # The key that it came with brings it back; one that went round the exchange would be lost on its return.
@@ -170,6 +179,11 @@ class RabbitDelivery:
                 self.hand_back()
                 raise
         self._consumer.settle(self._held, "ack")
+
+
+def _dead_letter(message: Message, service: str, reason: str) -> Outgoing:
+    body, properties = dead_letter(message, reason)
+    return Outgoing(DEAD_EXCHANGE, service, body, properties)
 
 
 def _outgoing(exchange: str, key: str, message: Message) -> Outgoing:

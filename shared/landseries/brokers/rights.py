@@ -1,4 +1,4 @@
-"""Who may do what at the broker: one user per service and one operator, each with the least rights for its work."""
+"""Who may do what at the broker: a user per service, one of the bridge, one operator, each with the least rights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landseries.brokers.names import (
     WORK_EXCHANGE,
     dead_queue,
     retry_exchange,
-    service_user,
+    services_of,
     stages_after,
     users,
     work_queue,
@@ -60,7 +60,7 @@ def permissions(user: str) -> dict[str, str]:
     return {
         "configure": _NOTHING,
         "write": _any_of([WORK_EXCHANGE, DEAD_EXCHANGE, *map(retry_exchange, RETRY_DELAYS_S)]),
-        "read": _any_of([work_queue(_service(user))]),
+        "read": _any_of(map(work_queue, services_of(user))),
     }
 
 
@@ -68,10 +68,11 @@ def topic_permissions(user: str) -> dict[str, dict[str, str]]:
     """Patterns of the routing keys that a user may write to and read from, by topic exchange."""
     if user == OPERATOR:
         return {WORK_EXCHANGE: {"write": _any_of(STAGES), "read": _NOTHING}}
-    service = _service(user)
-    own = {"write": _any_of(stages_of(service)), "read": _NOTHING}
+    services = services_of(user)
+    own = {"write": _any_of(stage for service in services for stage in stages_of(service)), "read": _NOTHING}
+    after = dict.fromkeys(stage for service in services for stage in stages_after(service))
     return {
-        WORK_EXCHANGE: {"write": _any_of(stages_after(service)), "read": _NOTHING},
+        WORK_EXCHANGE: {"write": _any_of(after), "read": _NOTHING},
         **{retry_exchange(delay_s): own for delay_s in RETRY_DELAYS_S},
     }
 
@@ -124,10 +125,6 @@ def same_password(password: str, known: Mapping[str, Any]) -> bool:
     except ValueError:
         return False
     return known.get("hashing_algorithm") == _HASHING and password_hash(password, salt) == known.get("password_hash")
-
-
-def _service(user: str) -> str:
-    return next(service for service in SERVICES if service_user(service) == user)
 
 
 def _any_of(names: Iterable[str]) -> str:

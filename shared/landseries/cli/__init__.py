@@ -10,13 +10,14 @@ import typer
 from rich.markup import escape
 
 from landseries import __version__
-from landseries.cli import broker, local, operate, plan, search, serve, servers
+from landseries.cli import batch, broker, local, operate, plan, search, serve, servers
 from landseries.cli.console import err, out
 from landseries.errors import LandseriesError
 
 _HERE = "On this machine"
 _WORKERS = "On many workers"
 _LOOK = "Runs"
+_BATCH = "On a batch system"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -31,6 +32,7 @@ _COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {
     _HERE: (local.init, local.check, search.search, plan.plan, local.run, local.simulate),
     _LOOK: (operate.status, operate.collect, operate.gc),
     _WORKERS: (operate.submit, serve.worker, operate.cancel, operate.sweep, operate.doctor, servers.up, servers.down),
+    _BATCH: (batch.bridge, batch.offline),
 }
 for panel, commands in _COMMANDS.items():
     for command in commands:

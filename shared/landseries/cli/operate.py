@@ -85,7 +85,10 @@ def cancel(
     workdir: AnyStore = None,
     reason: Annotated[str, typer.Option(help="Why, for those who look at the run later")] = "cancelled by an operator",
 ) -> None:
-    """Have workers drop a run's messages. What is done stays done; `landseries submit` takes the run up again."""
+    """Have workers drop a run's messages, and a bridge end its jobs.
+
+    What is done stays done; `landseries submit` takes the run up again.
+    """
     from landseries.gates import cancel as put_off
 
     store = chosen_store(workdir)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from landseries.cli.console import say
+from landseries.errors import ConfigError
 
 Folder = Annotated[Path, typer.Option(help="Folder of their data, logs and secrets")]
 
@@ -15,6 +16,9 @@ Folder = Annotated[Path, typer.Option(help="Folder of their data, logs and secre
 def up(
     folder: Folder = Path("up"),
     workers_per_service: Annotated[int, typer.Option(min=1, help="Worker processes of each service")] = 1,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Service that gets none, as a bridge takes its messages; may be repeated")
+    ] = None,
 ) -> None:
     """Start RabbitMQ, MinIO and workers in the background, to try distributed runs on this machine.
 
@@ -22,8 +26,12 @@ def up(
     then tells the other commands where they are.
     """
     from landseries.local.up import up as start
+    from landseries.pipeline import SERVICES
 
-    start(folder, workers_per_service, _say_lines)
+    unknown = sorted(set(without or ()) - set(SERVICES))
+    if unknown:
+        raise ConfigError(f"--without {', '.join(unknown)}: services are {', '.join(SERVICES)}")
+    start(folder, workers_per_service, _say_lines, [name for name in SERVICES if name not in (without or ())])
 
 
 def down(

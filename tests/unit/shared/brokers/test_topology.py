@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from landseries.brokers.names import (
+    BRIDGE,
+    BRIDGED,
     OPERATOR,
     RETRY_DELAYS_S,
     nearest_delay,
@@ -92,6 +94,18 @@ def test_the_operator_sends_everything_and_reads_only_the_dead() -> None:
     readable = [queue["name"] for queue in definitions()["queues"] if re.search(rights["read"], queue["name"])]
     assert readable == [f"landseries.dead.{service}" for service in SERVICES]
     assert all(re.search(topic_permissions(OPERATOR)["landseries"]["write"], stage) for stage in STAGES)
+
+
+def test_the_bridge_reads_the_queues_of_services_that_can_go_to_a_batch_system() -> None:
+    rights = permissions(BRIDGE)
+    queues = [queue["name"] for queue in definitions()["queues"]]
+    assert [name for name in queues if re.search(rights["read"], name)] == [work_queue(name) for name in BRIDGED]
+    topics = topic_permissions(BRIDGE)
+    for service in BRIDGED:
+        own = topic_permissions(service_user(service))
+        for exchange, patterns in own.items():
+            mine = {stage for stage in STAGES if re.search(patterns["write"], stage)}
+            assert mine <= {stage for stage in STAGES if re.search(topics[exchange]["write"], stage)}
 
 
 def test_passwords_come_from_files_before_the_environment(tmp_path: Path) -> None:

@@ -59,3 +59,15 @@ def test_a_store_that_is_away_is_left_to_the_loop() -> None:
 def test_a_store_that_cannot_be_used_is_told_before_the_first_message(tmp_path: object) -> None:
     with pytest.raises(StoreError, match="cannot be used as a store"):
         serve._check_store(StoreConnection(url="file:///dev/null/store"))
+
+
+def test_services_that_are_left_out_must_exist(call: Call) -> None:
+    told = call("up", "--without", "traner")
+    assert told.status == 2
+    assert told.err.strip().startswith("error: --without traner: services are fetcher,")
+
+
+def test_a_profile_that_is_missing_is_told_before_broker_and_store_are_asked(call: Call) -> None:
+    told = call("bridge", "--site", "/nowhere/site.yaml")
+    assert told.status == 2
+    assert "must be the profile of a batch system" in told.err

@@ -1,0 +1,115 @@
+"""A job's script, from the section of the profile that it belongs to."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
+
+from landseries.errors import ConfigError
+from landseries.jobs import Job
+from landseries.offline import SCRATCH, STORE
+from landseries.pipeline import STAGES
+from landseries_bridge.site import Partition
+
+_OURS: Final = "job.sh.j2"
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """Where the files of a job lie.
+
+    Attributes:
+        path: the folder, which the compute nodes see.
+    """
+
+    path: Path
+
+    @property
+    def store(self) -> Path:
+        """The local store that the units work on."""
+        return self.path / STORE
+
+    @property
+    def scratch(self) -> Path:
+        """Unfinished files, and the checkpoints."""
+        return self.path / SCRATCH
+
+    @property
+    def checkpoints(self) -> Path:
+        """What long units left for the next attempt."""
+        return self.scratch / "checkpoints"
+
+    def script(self, job: Job) -> Path:
+        """The script of the job's attempt."""
+        return self.path / f"attempt-{job.attempt}.sh"
+
+    def units(self, job: Job) -> Path:
+        """The messages of the attempt's units."""
+        return self.path / f"attempt-{job.attempt}.json"
+
+    def log(self, job: Job) -> Path:
+        """What the attempt said."""
+        return self.path / f"attempt-{job.attempt}.log"
+
+    def exit_file(self, job: Job) -> Path:
+        """Holds the exit status once the attempt has ended by itself."""
+        return self.path / f"attempt-{job.attempt}.exit"
+
+
+class Scripts:
+    """Writes scripts, from landseries' template or from a site's own."""
+
+    def __init__(self, template: Path | None) -> None:
+        """Read the template.
+
+        Raises:
+            ConfigError: it cannot be read, or is no template.
+        """
+        environment = Environment(
+            loader=PackageLoader("landseries_bridge", "templates"),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        environment.filters["quote"] = lambda value: shlex.quote(str(value))
+        try:
+            source = environment.get_template(_OURS) if template is None else None
+            self._template = source or environment.from_string((template or Path()).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, TemplateError) as error:
+            raise ConfigError(f"template: {template}: cannot be used: {error}") from None
+
+    def text(self, job: Job, section: Partition, folder: JobFolder) -> str:
+        """The script of a job's attempt.
+
+        Raises:
+            ConfigError: the site's template uses a name that there is not.
+        """
+        service = STAGES[job.stage].service
+        command = [word.replace("{service}", service) for word in section.command]
+        command += ["offline", str(folder.path), "--units", str(folder.units(job))]
+        command += ["--processes", str(section.processes)]
+        command += ["--threads", str(section.cpus)] if section.cpus else []
+        try:
+            return self._template.render(
+                section.model_dump()
+                | {
+                    "partition": section.partition or job.partition,
+                    "command": command,
+                    "label": job.label,
+                    "attempt": job.attempt,
+                    "run_id": job.run_id,
+                    "stage": job.stage,
+                    "service": service,
+                    "units": list(job.units),
+                    "folder": folder.path,
+                    "log": folder.log(job),
+                    "exit_file": folder.exit_file(job),
+                }
+            )
+        except TemplateError as error:
+            raise ConfigError(f"template: cannot be filled in: {error}") from None

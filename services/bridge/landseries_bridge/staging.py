@@ -1,0 +1,178 @@
+"""Artifacts into a job's folder and back, each compared with its digest on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePosixPath
+
+from landseries.artifacts.fingerprint import MANIFEST, artifact_key
+from landseries.errors import ArtifactError, LandseriesError
+from landseries.identity import identity_of
+from landseries.inputs import Gathered, gather
+from landseries.markers import Marker
+from landseries.openrun import OpenRun
+from landseries.pipeline import Unit
+from landseries.plan import read_plan
+from landseries.stores.base import Store, StoredObject, Tagged
+from landseries.stores.local import LocalStore
+
+
+class NoRun(LandseriesError):
+    """The run's plan is gone: nobody wants its units any more."""
+
+
+def open_run(store: Store, run_id: str) -> OpenRun:
+    """A run of a store.
+
+    Raises:
+        NoRun: there is none.
+    """
+    plan = read_plan(store, run_id)
+    if plan is None:
+        raise NoRun(f"there is no run named {run_id!r} in this store")
+    return OpenRun(store, plan)
+
+
+class StageIn:
+    """Copies the plan, the markers and the artifacts that units need into the store of a job's folder.
+
+    What was copied before is read once more, and copied again where its bytes changed.
+    """
+
+    def __init__(self, store: Store, run_id: str, folder: LocalStore, pause: Callable[[], None]) -> None:
+        """Copy the plan.
+
+        Args:
+            store: where everything is.
+            run_id: the run of all the units.
+            folder: the store of the job's folder.
+            pause: called before each artifact; raises where the copying should end.
+
+        Raises:
+            NoRun: the run is gone.
+        """
+        self._folder = folder
+        self._pause = pause
+        self._run = open_run(_Copying(store, folder), run_id)
+
+    def stage(self, unit: Unit) -> str | None:
+        """Copy what a unit needs; returns its fingerprint, or None where it is no longer due.
+
+        Raises:
+            Damaged: what a needed unit wrote is missing or corrupt in the store.
+        """
+        gathered = gather(self._run, unit)
+        if gathered is None:
+            return None
+        for item in (item for items in gathered.inputs.values() for item in items):
+            for output in item.marker.outputs.values():
+                self._pause()
+                if not _has(self._folder, output.key, output.digest):
+                    with self._run.local(item.unit, output) as path:
+                        self._folder.put(output.key, path)
+        return _identity(self._run, unit, gathered)
+
+
+def bring_back(folder: LocalStore, run: OpenRun, store: Store, unit: Unit, identity: str) -> bool:
+    """Carry what a job answered for a unit into the store: artifacts, their manifest, then the marker.
+
+    Args:
+        folder: the store of the job's folder.
+        run, store: where it goes.
+        unit: the unit.
+        identity: the fingerprint under which it was staged.
+
+    Returns:
+        Whether the unit has its marker now. An answer that cannot be used, because its bytes changed or the unit's
+        inputs did, is removed from the folder.
+    """
+    if run.markers.answered(unit):
+        return True
+    key = run.markers.key(unit)
+    content = folder.get(key)
+    if content is None:
+        return False
+    try:
+        marker = Marker.model_validate_json(content)
+        gathered = gather(run, unit)
+        if gathered is None or _identity(run, unit, gathered) != identity:
+            raise ArtifactError("the unit's inputs are no longer those that the job had")
+        _copy_outputs(folder, store, unit, marker, identity)
+    except (ArtifactError, ValueError):
+        # With all that the job wrote: the next attempt would find its manifest, and rely on it.
+        for item in list(folder.list(f"{PurePosixPath(artifact_key(unit.stage, identity, MANIFEST)).parent}/")):
+            folder.delete(item.key)
+        folder.delete(key)
+        return False
+    run.markers.put(unit, marker)
+    return True
+
+
+def _copy_outputs(folder: LocalStore, store: Store, unit: Unit, marker: Marker, identity: str) -> None:
+    if marker.status != "done":
+        return
+    if marker.fingerprint != identity:
+        raise ArtifactError("the job wrote under another fingerprint")
+    for name, output in marker.outputs.items():
+        if output.key != artifact_key(unit.stage, identity, name):
+            raise ArtifactError(f"{output.key} is no key of this unit")
+        with folder.local(output.key, output.digest) as path:
+            store.put(output.key, path)
+    manifest = folder.get(artifact_key(unit.stage, identity, MANIFEST))
+    if manifest is None:
+        raise ArtifactError("the job wrote no manifest")
+    store.put(artifact_key(unit.stage, identity, MANIFEST), manifest)
+
+
+def _identity(run: OpenRun, unit: Unit, gathered: Gathered) -> str:
+    # Services that use anything from outside the store cannot go to a batch system.
+    return identity_of(run.plan, unit, gathered.inputs, {})
+
+
+def _has(folder: LocalStore, key: str, digest: str) -> bool:
+    if not folder.exists(key):
+        return False
+    try:
+        with folder.local(key, digest):
+            return True
+    except ArtifactError:
+        return False
+
+
+class _Copying:
+    """A store that copies every small object it gives: what is asked of a run here, a job will ask again."""
+
+    def __init__(self, source: Store, copy: LocalStore) -> None:
+        self._source = source
+        self._copy = copy
+
+    def get(self, key: str) -> bytes | None:
+        content = self._source.get(key)
+        if content is not None and self._copy.get(key) != content:
+            self._copy.put(key, content)
+        return content
+
+    def local(self, key: str, digest: str | None = None) -> AbstractContextManager[Path]:
+        return self._source.local(key, digest)
+
+    def exists(self, key: str) -> bool:
+        return self._source.exists(key)
+
+    def get_tagged(self, key: str) -> Tagged | None:
+        return self._source.get_tagged(key)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        return self._source.list(prefix)
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        self._source.put(key, content)
+
+    def put_new(self, key: str, content: bytes | Path) -> bool:
+        return self._source.put_new(key, content)
+
+    def put_if(self, key: str, content: bytes, tag: str | None) -> str | None:
+        return self._source.put_if(key, content, tag)
+
+    def delete(self, key: str) -> None:
+        self._source.delete(key)

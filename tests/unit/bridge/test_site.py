@@ -1,0 +1,95 @@
+"""Profiles of batch systems: presets, and what is said of wrong ones."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from landseries.brokers.names import BRIDGED
+from landseries.errors import ConfigError
+from landseries.pipeline import SERVICES
+from landseries_bridge.site import load_site
+
+BOOSTER: dict[str, Any] = {"services": ["trainer", "mapper"], "time": "06:00:00"}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    content = {"name": "here", "spool": "/scratch/landseries", "partitions": {"booster": BOOSTER}} | changes
+    path = folder / "site.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_a_short_profile_is_enough(tmp_path: Path) -> None:
+    site = load_site(written(tmp_path))
+    assert site.services == ("trainer", "mapper")
+    assert site.section_of("mapper") == "booster"
+    assert site.section_of("indexer") is None
+
+
+def test_variables_of_the_environment_are_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCRATCH", "/p/scratch/me")
+    assert load_site(written(tmp_path, spool="${SCRATCH}/landseries")).spool == Path("/p/scratch/me/landseries")
+    monkeypatch.delenv("SCRATCH")
+    with pytest.raises(ConfigError, match=r"spool: the environment variable SCRATCH is not set"):
+        load_site(written(tmp_path, spool="${SCRATCH}/landseries"))
+
+
+def test_juwels_booster_brings_its_peculiarities_and_leaves_the_rest_to_the_profile(tmp_path: Path) -> None:
+    given = BOOSTER | {
+        "account": "maps",
+        "directives": ["--qos=high"],
+        "environment": {"NCCL_DEBUG": "INFO"},
+        "cpus": 24,
+    }
+    section = load_site(written(tmp_path, preset="juwels-booster", partitions={"gpus": given})).partitions["gpus"]
+    assert (section.partition, section.gres, section.master_suffix, section.nodes) == ("booster", "gpu:4", "i", 1)
+    assert section.directives == ("--signal=B:USR1@300", "--qos=high")
+    assert section.environment == {"NCCL_SOCKET_IFNAME": "ib0", "NCCL_DEBUG": "INFO"}
+    assert section.cpus == 24, "what the profile says goes before"
+
+
+def test_services_that_need_the_world_outside_stay_outside() -> None:
+    assert set(SERVICES) - set(BRIDGED) == {"fetcher", "assessor"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"partitions": {"b": BOOSTER | {"services": ["fetcher"]}}}, r"partitions.b.services: 'fetcher' cannot go"),
+        ({"partitions": {"b": BOOSTER, "c": BOOSTER}}, r"trainer goes to several"),
+        ({"partitions": {"b": BOOSTER | {"time": "six hours"}}}, r"partitions.b.time"),
+        ({"partitions": {"b": BOOSTER | {"gpus": 4}}}, r"partitions.b.gpus: unknown field; known are account, "),
+        ({"partitions": {"b": BOOSTER | {"account": "a b"}}}, r"partitions.b.account"),
+        ({"partitions": {"b": BOOSTER | {"directives": ["-x\nrm"]}}}, r"is no option of sbatch"),
+        ({"partitions": {"b": BOOSTER | {"command": ["{tile}"]}}}, r"\{service\} is the only field"),
+        ({"partitions": {"b": BOOSTER | {"environment": {"MY_PASSWORD": "x"}}}}, r"MY_PASSWORD looks like a secret"),
+        ({"partitions": {"b": BOOSTER | {"environment": {"A B": "x"}}}}, r"'A B' is no name"),
+        (
+            {"partitions": {"b": BOOSTER | {"nodes": 2}}},
+            r"partitions.b: several nodes or tasks: `command` must",
+        ),
+        ({"partitions": {}}, r"partitions"),
+        ({"preset": "juwels-boster"}, r"preset: there is no 'juwels-boster'; known are juwels-booster"),
+        ({"preset": "juwels-booster", "partitions": ["x"]}, r"partitions: .*dictionary"),
+        ({"spool": "scratch"}, r"spool: write an absolute path"),
+        ({"spool": "/a b"}, r"without spaces"),
+        ({"name": "A"}, r"name: "),
+        ({"colour": "red"}, r"colour: unknown field; known are name"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as found:
+        load_site(written(tmp_path, **changes))
+    assert str(tmp_path / "site.yaml") in str(found.value)
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"just text", b"\xff\xfe\x00"])
+def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"site\.yaml"):
+        load_site(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_site(tmp_path / "missing.yaml")
