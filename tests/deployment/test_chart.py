@@ -150,6 +150,12 @@ def test_keda_looks_at_the_queues_of_the_topology() -> None:
     assert all("replicas" not in item["spec"] for item in rendered(_with(EXTERNAL, _KEDA)) if _is_worker(item))
 
 
+def test_workers_that_are_not_ready_keep_no_node_from_being_drained() -> None:
+    budgets = [item["spec"] for item in rendered(EXTERNAL) if item["kind"] == "PodDisruptionBudget"]
+    assert len(budgets) == len(SERVICES)
+    assert {budget["unhealthyPodEvictionPolicy"] for budget in budgets} == {"AlwaysAllow"}
+
+
 def test_only_fetcher_and_operator_reach_outside() -> None:
     policies = [item["spec"] for item in rendered(EXTERNAL) if item["kind"] == "NetworkPolicy"]
     assert {"podSelector", "policyTypes"} == policies[0].keys(), "everything is denied first"

@@ -24,7 +24,9 @@ from support.delivery import wait_for
 from support.small_run import artifacts, run_embedded, simulate_archive, write_config
 
 from landseries.connections import StoreConnection
-from landseries.pipeline import SERVICES
+from landseries.openrun import OpenRun
+from landseries.pipeline import SERVICES, Unit
+from landseries.plan import read_plan
 from landseries.stores.local import LocalStore
 from landseries.stores.minio import MinioStore
 
@@ -250,7 +252,9 @@ def _drain(place: Namespace) -> None:
 def _has_report(world: World) -> bool:
     try:
         with world.store() as store:
-            return any(True for _ in store.list("runs/small/markers/report"))
+            plan = read_plan(store, "small")
+            assert plan is not None
+            return OpenRun(store, plan).markers.answered(Unit("report", ()))
     except Exception as error:  # the store may be just coming back
         print(f"the store: {error}")
         return False
