@@ -98,6 +98,20 @@ def test_what_is_read(store: LocalStore, plan: RunPlan) -> None:
     assert (refused.looks, refused.refused) == ((), "no product <of> 2019")
 
 
+def test_what_was_refused_after_the_search_is_not_taken(store: LocalStore, plan: RunPlan) -> None:
+    run = OpenRun(store, plan)
+    fetch = Unit("fetch", (*plan.extent.tiles_of, "2018", NAMES[0]))
+    before = read_calendar(store, plan)[0]
+    run.markers.put(fetch, Marker(status="refused", reason="B11 is <missing>"))
+    after = read_calendar(store, plan)[0]
+    assert (before.taken, after.taken) == (1, 0)
+    assert after.looks[0].kinds == {"refused": 1, "spare": 1}
+    assert after.looks[0].kind == "refused"
+    assert "B11 is &lt;missing&gt;" in render(plan, [after])
+    first, second = plan.tile
+    assert after.longest_gap_days == {first: 365.0, second: before.longest_gap_days[second]}
+
+
 def test_searches_that_have_not_answered_are_not_there(tmp_path: Path, plan: RunPlan) -> None:
     assert read_calendar(LocalStore(tmp_path / "empty"), plan) == []
 
