@@ -39,7 +39,8 @@ def count_acquisitions(calendar: Iterable[GranuleYear]) -> dict[int, YearCounts]
         year = counts.setdefault(found.year, YearCounts())
         if found.refused:
             year.nothing.append(found.granule)
-        year.kinds.update(_COPY if look.is_copy else look.kind for look in found.looks)
+        names = {look.name for look in found.looks}
+        year.kinds.update(_COPY if look.acquisition in names - {look.name} else look.kind for look in found.looks)
         year.gaps += [(days, tile) for tile, days in found.longest_gap_days.items()]
         for look in found.looks:
             reasons = sorted({verdict.reason for verdict in look.verdicts.values() if verdict.kind == "refused"})

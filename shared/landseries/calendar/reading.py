@@ -56,7 +56,7 @@ class Look:
         sensed: start of sensing, UTC.
         verdicts: by tile.
         fetch_bytes: what a fetch of the tiles that take it moves, roughly.
-        is_copy: whether it is a product that is left out because another one stands for its acquisition.
+        acquisition: to which a product belongs that is left out; empty where that is `name`.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Look:
     sensed: datetime
     verdicts: Mapping[str, Verdict]
     fetch_bytes: int
-    is_copy: bool = False
+    acquisition: str = ""
 
     @cached_property
     def kinds(self) -> Counter[str]:
@@ -107,6 +107,11 @@ class GranuleYear:
     looks: tuple[Look, ...] = ()
     longest_gap_days: Mapping[str, float] = field(default_factory=dict)
     refused: str = ""
+
+    @property
+    def acquisitions(self) -> int:
+        """How many acquisitions there are, each counted once, however many duplicates of it were left out."""
+        return len({look.acquisition or look.name for look in self.looks})
 
     @property
     def taken(self) -> int:
@@ -233,20 +238,25 @@ def _gap_days(looks: Sequence[Look], tile: str, period: Period) -> float:
 def _looks(content: Mapping[str, Any]) -> tuple[Look, ...]:
     verdicts: dict[str, dict[str, Verdict]] = {}
     sensed: dict[str, datetime] = {}
-    copies = set()
+    belongs: dict[str, str] = {}
     for tile, entries in content["tiles"].items():
         for entry in entries:
             # A product that is left out stands for itself; the halves of an acquisition share one verdict.
             name = entry["product"] if entry["kind"] == "unusable" else entry["acquisition"]
-            if entry["kind"] == "unusable" and entry["acquisition"] in content["acquisitions"]:
-                copies.add(name)
+            belongs[name] = entry["acquisition"]
             sensed[name] = datetime.fromisoformat(entry["datetime"])
             verdicts.setdefault(name, {})[tile] = Verdict(
                 entry["kind"], entry["reason"], entry["cloud_percent"], entry["nodata_percent"]
             )
-    about, sizes = content["acquisitions"], content["fetch_bytes"]
     looks = [
-        Look(name, _label(name, about), sensed[name], found, sizes.get(name, 0), name in copies)
+        Look(
+            name=name,
+            label=_label(name, content["acquisitions"]),
+            sensed=sensed[name],
+            verdicts=found,
+            fetch_bytes=content["fetch_bytes"].get(name, 0),
+            acquisition=belongs[name],
+        )
         for name, found in verdicts.items()
     ]
     return tuple(sorted(looks, key=lambda look: (look.sensed, look.name)))
