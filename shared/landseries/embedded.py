@@ -78,12 +78,14 @@ class EmbeddedRun:
             plan: the run.
             jobs: worker processes.
             watcher: told how it goes.
-            stages: what to do of the run; nothing that waits for other stages is begun.
+            stages: what to do of the run; with a stage also those that it needs.
             source_patience_s: how long a source may be away, while no unit is answered, before the run ends.
 
         Raises:
+            ValueError: a stage is unknown, or needs one that is not to be done.
             RunConflict: the work folder has another run of this name, which has done more than its searches.
         """
+        _check_stages(stages)
         self._workdir = workdir.resolve()
         self.store = LocalStore(self._workdir / "store")
         freeze_anew(self.store, plan)
@@ -228,3 +230,14 @@ class EmbeddedRun:
     def _note(self, text: str) -> None:
         with self._lock:
             self._watcher.note(text)
+
+
+def _check_stages(stages: Collection[str]) -> None:
+    """See that a set of stages can be done to its end."""
+    unknown = sorted(set(stages) - STAGES.keys())
+    if unknown:
+        raise ValueError(f"stages: there is no {', '.join(unknown)}; there are {', '.join(STAGES)}")
+    for stage in stages:
+        missing = [need.stage for need in STAGES[stage].needs if need.stage not in stages]
+        if missing:
+            raise ValueError(f"stages: {stage} needs {', '.join(missing)}, which would not be done")

@@ -213,6 +213,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
     Stage(
         *("report", "assessor", ()),
         (
+            _need("search", "search.json", granule=_E, year=_E, tolerant=True),
             _need("compare", tile=_E, tolerant=True),
             _need("reference", tile=_E, tolerant=True),
             _need("mosaic", granule=_E, model=_E, tolerant=True),

@@ -18,9 +18,11 @@ from support.catalogue_run import put_into_catalogue, through_the_year, write_co
 from support.range_server import RangeServer, range_server
 from support.small_run import landseries
 from support.stac_server import StacServer, stac_server
-from support.tiny_archive import TinyProduct, scene_of
+from support.tiny_archive import TinyProduct, scene_of, write_product
 
 from landseries import embedded
+from landseries.calendar.reading import read_calendar
+from landseries.calendar.tables import why_not
 from landseries.config import load_config
 from landseries.embedded import EmbeddedRun
 from landseries.errors import RunConflict, SourceError
@@ -120,6 +122,32 @@ def test_a_run_finds_what_a_search_has_done_and_settings_may_be_tried(world: Wor
     assert fetched.totals["fetch"] == 4
     with pytest.raises(RunConflict, match=r"differs in fetcher\.search\.per_year"):
         world.embedded(world.plan(fetcher={"search": {"per_year": 2}}), Told())
+
+
+def test_stages_come_with_those_that_they_need(world: World) -> None:
+    with pytest.raises(ValueError, match="fetch needs harmony, which would not be done"):
+        world.embedded(world.plan(), Told(), "search", "fetch")
+    with pytest.raises(ValueError, match="there is no fecth; there are search, reference, harmony"):
+        world.embedded(world.plan(), Told(), "search", "fecth")
+
+
+def test_what_was_chosen_and_cannot_be_read_is_shown_as_refused(tmp_path: Path) -> None:
+    first, second, third = through_the_year(3)
+    roots = [write_product(tmp_path / "products", product) for product in (first, second, third)]
+    (image,) = roots[0].rglob("*_B04_10m.jp2")
+    image.write_bytes(image.read_bytes()[:-100])
+    (image,) = roots[1].rglob("*_B11_20m.jp2")
+    image.unlink()
+    loaded = load_config(write_config(tmp_path, {"kind": "safe", "path": str(tmp_path / "products")}))
+    plan = make_plan(loaded, describe(loaded), NumericsProfile())
+    run = EmbeddedRun(tmp_path / "work", plan, jobs=1, watcher=Told(), stages=("search", "harmony", "fetch"))
+    assert run.run().complete
+    (year,) = read_calendar(run.store, plan)
+    looks = {look.name: look for look in year.looks}
+    assert [looks[product.acquisition].kind for product in (first, second, third)] == ["refused", "refused", "taken"]
+    assert "is truncated" in why_not(looks[first.acquisition])
+    assert "B11" in why_not(looks[second.acquisition])
+    assert min(year.longest_gap_days.values()) > 200, "only the third is left"
 
 
 def test_a_source_that_goes_away_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

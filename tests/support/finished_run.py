@@ -99,6 +99,7 @@ def finished_run(
         _write_tile(run, tile, generator)
     _write_training(run)
     _write_harmony(run, generator)
+    _write_searches(run)
     return run
 
 
@@ -114,7 +115,7 @@ def _write_harmony(run: FinishedRun, generator: np.random.Generator) -> None:
         for year in run.plan.config.years:
             for number, verdict in enumerate(("used", "corrected", "refused")):
                 north, east = (round(float(value), 1) for value in generator.normal(0, 6, 2))
-                entries[f"S2A_{year}0{number + 5}05T101021_R022_T{granule}"] = {
+                entries[acquisition(granule, year, number + 5)] = {
                     "datetime": f"{year}-0{number + 5}-05T10:10:21",
                     "verdict": verdict,
                     "reason": "its offset was <not> taken off" if verdict == "refused" else "",
@@ -126,6 +127,42 @@ def _write_harmony(run: FinishedRun, generator: np.random.Generator) -> None:
         table = {"granule": granule, "probe_tiles": ["t"], "max_shift_m": 5.0, "datum": "median of all"}
         write_json(path, {**table, "acquisitions": entries})
         run.given[Unit("harmony", (granule,))] = {"harmony.json": path}
+
+
+def acquisition(granule: str, year: int, month: int) -> str:
+    """Id of the acquisition of a granule's month: there are those of May to August."""
+    return f"S2A_{year}0{month}05T101021_R022_T{granule}"
+
+
+def _write_searches(run: FinishedRun) -> None:
+    """Per granule and year: the acquisitions that were compared, a duplicate of the first, and one too cloudy."""
+    for granule, tiles in run.plan.extent.tiles_of.items():
+        for year in run.plan.config.years:
+            names = [acquisition(granule, year, month) for month in (5, 6, 7, 8)]
+            entries = [_verdict(name, "taken", 10.0) for name in names[:3]]
+            entries.append(_verdict(names[3], "cloudy", 95.0))
+            entries.append(_verdict(names[0], "unusable", None))
+            content = {
+                "tiles": dict.fromkeys(tiles, entries),
+                "acquisitions": {name: {"platform": "S2A", "relative_orbit": 22} for name in names},
+                "longest_gap_days": dict.fromkeys(tiles, 179.58),
+                "fetch_bytes": dict.fromkeys(names[:3], 2**20),
+            }
+            path = run.folder / f"search-{granule}-{year}.json"
+            write_json(path, content)
+            run.given[Unit("search", (granule, str(year)))] = {"search.json": path}
+
+
+def _verdict(name: str, kind: str, cloud_percent: float | None) -> dict[str, Any]:
+    return {
+        "acquisition": name,
+        "product": f"{kind} of {name}",
+        "datetime": f"{name[4:8]}-{name[8:10]}-{name[10:12]}T10:10:21",
+        "kind": kind,
+        "reason": "" if kind == "taken" else f"{kind} <b>here</b>",
+        "cloud_percent": cloud_percent,
+        "nodata_percent": None if cloud_percent is None else 0.0,
+    }
 
 
 def _landscape(generator: np.random.Generator, size: int, years: tuple[int, ...]) -> dict[int, Classes]:

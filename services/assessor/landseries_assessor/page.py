@@ -14,11 +14,12 @@ from rasterio.crs import CRS
 from landseries.legend import Legend
 from landseries.palette import palette
 from landseries.plan import RunPlan
-from landseries_assessor import layout, views, views_harmony, views_run
+from landseries_assessor import layout, views, views_acquisitions, views_harmony, views_run
 from landseries_assessor.layers import VIEWS_RAMP, Pictures
 from landseries_assessor.notices import attributions
 from landseries_assessor.paper import CITATION
 from landseries_assessor.styles import CONFIDENCE_RAMP, hexadecimal
+from landseries_assessor.views_acquisitions import YearCounts
 
 _SQUARE_METRES_PER_HA: Final = 10_000
 _DASH: Final = "–"
@@ -35,7 +36,9 @@ class Findings:
         counts: the whole area's counts.
         pictures: the layers of the viewer; None where no map was made.
         dataset, trained: what sampler and trainer say, as far as they were done.
+        acquisitions: by year, what became of the acquisitions that the searches found.
         harmony: what the fetcher found of each granule's acquisitions, as far as that was done.
+        refused: why chosen acquisitions could not be fetched, by acquisition.
         summary: timings and refused units, see `landseries.summary`.
         software: versions of landseries that worked on the run.
         version: version of landseries that renders.
@@ -46,7 +49,9 @@ class Findings:
     pictures: Pictures | None
     dataset: Tree | None
     trained: Mapping[str, Tree]
+    acquisitions: dict[int, YearCounts]
     harmony: Sequence[Tree]
+    refused: Mapping[str, str]
     summary: Tree
     software: tuple[str, ...]
     version: str
@@ -98,7 +103,8 @@ def render(plan: RunPlan, findings: Findings) -> str:
         reliable_total=assessment["whole_area"]["reliable_samples"],
         samples=views_run.sample_table(findings.dataset, legend),
         training=views_run.training(findings.trained),
-        harmony=views_harmony.harmonisation(findings.harmony, plan.config.years),
+        acquisitions=views_acquisitions.acquisitions(findings.acquisitions),
+        harmony=views_harmony.harmonisation(findings.harmony, plan.config.years, findings.refused),
         year_colours=views_harmony.year_colours(plan.config.years),
         left_out=views_run.left_out(findings.dataset, findings.trained),
         refused=views_run.refused(findings.summary["refused"]),

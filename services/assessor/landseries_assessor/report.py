@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from landseries import __version__
 from landseries.artifacts.documents import read_json, write_json
+from landseries.calendar.reading import GranuleYear, granule_year, refused_fetches
 from landseries.pipeline import HARMONY
 from landseries.service import Context
 from landseries.settings.assessor import ReportSettings
@@ -24,6 +26,7 @@ from landseries_assessor.page import Findings, render
 from landseries_assessor.results import LAYERS, ResultFile, Results
 from landseries_assessor.styles import confidence_style, paletted
 from landseries_assessor.tables import tables
+from landseries_assessor.views_acquisitions import count_acquisitions
 from landseries_assessor.vrt import Categories, by_projection, virtual_raster
 
 
@@ -43,13 +46,16 @@ def report(context: Context) -> None:
     context.log("drawing the pictures")
     pictures = draw_pictures(context, results, context.settings(ReportSettings).image_px)
     markers = list(context.run_markers())
+    refused = refused_fetches(markers)
     findings = Findings(
         assessment=assessment,
         counts=counts["scopes"][WHOLE_AREA],
         pictures=pictures,
         dataset=_summary(context, "dataset"),
         trained=_trained(context),
+        acquisitions=count_acquisitions(_searches(context, refused)),
         harmony=_harmony(context),
+        refused={name: reason for found in refused.values() for name, reason in found.items()},
         summary=summarise(markers),
         software=tuple(sorted({marker.software for _, marker in markers if marker.software})),
         version=__version__,
@@ -90,6 +96,17 @@ def _trained(context: Context) -> dict[str, dict[str, Any]]:
             with context.local(item, "summary.json") as path:
                 found[item.unit["model"]] = read_json(path)
     return found
+
+
+def _searches(context: Context, refused: Mapping[tuple[str, int], Mapping[str, str]]) -> Iterator[GranuleYear]:
+    """What each search answered, and why some of what it chose was refused since."""
+    for item in context.inputs("search"):
+        granule, year = item.unit["granule"], int(item.unit["year"])
+        if not item.done:
+            yield GranuleYear(granule, year, context.period(year), (), refused=item.marker.reason)
+            continue
+        with context.local(item, "search.json") as path:
+            yield granule_year(granule, year, context.plan, read_json(path), refused.get((granule, year), {}))
 
 
 def _harmony(context: Context) -> list[dict[str, Any]]:

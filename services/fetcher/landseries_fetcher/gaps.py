@@ -1,29 +1,14 @@
-"""The longest time of a period without a clear view, and the shortest that a number of acquisitions can leave."""
+"""The shortest longest time without a clear view that a number of acquisitions can leave in a period."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
-#: An acquisition that shows at least this share of a tile clearly ends a gap of the tile.
-SEEING_SHARE: Final = 0.5
-
-
-def longest_gap(days: Sequence[float], end: float) -> float:
-    """The longest time between two of some days, from the beginning of the period to its end.
-
-    Args:
-        days: ascending, within the period, in days since its beginning.
-        end: length of the period in days.
-    """
-    return max(after - before for before, after in itertools.pairwise([0.0, *days, end]))
-
 
 def shortest_longest_gap(days: Sequence[float], at_most: int, end: float) -> float:
-    """The smallest `longest_gap` that any choice of at most so many days leaves.
+    """The smallest `landseries.calendar.gaps.longest_gap` that any choice of at most so many days leaves.
 
     It is a difference of two of the days (or of the period's ends); by bisection the smallest is found that a walk in
     the longest steps possible can keep to.

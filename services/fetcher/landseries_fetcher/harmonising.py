@@ -188,7 +188,7 @@ def _judge(acquisitions: Mapping[str, Acquisition], settings: HarmonySettings, f
         found.refused = refusals(found.levels, found.makings)
     else:
         found.accused = {
-            name: f"its levels show: {finding.verdict.value}"
+            name: f"its levels are doubtful: {finding.verdict.value}"
             for name, finding in found.levels.items()
             if finding.verdict in (LevelVerdict.MISSING, LevelVerdict.DOUBLED) or finding.conflict is not None
         }
@@ -219,7 +219,7 @@ def _decide(name: str, settings: HarmonySettings, found: _Found) -> tuple[Decisi
     """What is done with an acquisition, and what a person should know of it."""
     if name in found.refused:
         return Decision(False, found.refused[name]), []
-    warnings = [text for text in (found.unreadable.get(name), found.accused.get(name)) if text]
+    warnings = [found.accused[name]] if name in found.accused else []
     level = found.levels.get(name)
     if level is not None and level.verdict == LevelVerdict.UNKNOWN and name not in found.accused:
         warnings.append("its pixels do not tell whether its offset is right")
@@ -246,8 +246,8 @@ def _entry(acquisition: Acquisition, decision: Decision, warnings: Sequence[str]
         "datetime": acquisition.sensed.isoformat(),
         "platform": acquisition.platform,
         "relative_orbit": acquisition.relative_orbit,
-        "verdict": "refused" if not decision.use else ("corrected" if decision.shift is not None else "used"),
-        "reason": decision.reason,
+        "verdict": _verdict(decision, is_readable=acquisition.id not in found.unreadable),
+        "reason": decision.reason or found.unreadable.get(acquisition.id, ""),
         "warnings": list(warnings),
         "group": None if making is None else making.group,
         "products": {} if probe is None else probe.products,
@@ -256,6 +256,15 @@ def _entry(acquisition: Acquisition, decision: Decision, warnings: Sequence[str]
         "level": None if level is None or probe is None else _level(level, probe),
         "shift": _shift(found.placing.found.get(acquisition.id)),
     }
+
+
+def _verdict(decision: Decision, is_readable: bool) -> str:
+    """What becomes of an acquisition; of what cannot be read, its fetch has the last word."""
+    if not decision.use:
+        return "refused"
+    if not is_readable:
+        return "unreadable"
+    return "used" if decision.shift is None else "corrected"
 
 
 def _level(level: LevelFinding, probe: Probe) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from landseries_fetcher.gaps import SEEING_SHARE, fewest, longest_gap, shortest_longest_gap
+from landseries.calendar.gaps import SEEING_SHARE, longest_gap
+from landseries_fetcher.gaps import fewest, shortest_longest_gap
 
 _ROUNDS_MAX: Final = 20
 _IMPROVEMENT: Final = 1e-9

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, time
 from functools import cached_property
 from typing import Any, Final
 
 from landseries.artifacts.documents import read_json
+from landseries.calendar.gaps import SEEING_SHARE, longest_gap
 from landseries.config import Period
 from landseries.errors import ArtifactError, ConfigError, StoreError
+from landseries.markers import Damaged, Marker
 from landseries.openrun import OpenRun
+from landseries.pipeline import Unit
 from landseries.plan import RunPlan
 from landseries.stores.base import Store
 
 #: What becomes of an acquisition over a tile, in the order in which it is shown; and how people say it.
 KINDS: Final = {
     "taken": "taken",
+    "refused": "refused after the search",
     "spare": "not needed",
     "cloudy": "cloudy",
     "partial": "partial orbit",
@@ -51,6 +56,7 @@ class Look:
         sensed: start of sensing, UTC.
         verdicts: by tile.
         fetch_bytes: what a fetch of the tiles that take it moves, roughly.
+        acquisition: to which a product belongs that is left out; empty where that is `name`.
     """
 
     name: str
@@ -58,11 +64,18 @@ class Look:
     sensed: datetime
     verdicts: Mapping[str, Verdict]
     fetch_bytes: int
+    acquisition: str = ""
 
     @cached_property
     def kinds(self) -> Counter[str]:
         """Tiles by kind of verdict."""
         return Counter(verdict.kind for verdict in self.verdicts.values())
+
+    @property
+    def kind(self) -> str:
+        """What becomes of it over all tiles: taken or refused where it is by one, else what holds for most."""
+        found = [kind for kind in ("taken", "refused") if self.kinds[kind]]
+        return found[0] if found else self.kinds.most_common(1)[0][0]
 
     @property
     def cloud_percent(self) -> float | None:
@@ -96,6 +109,11 @@ class GranuleYear:
     refused: str = ""
 
     @property
+    def acquisitions(self) -> int:
+        """How many acquisitions there are, each counted once, however many duplicates of it were left out."""
+        return len({look.acquisition or look.name for look in self.looks})
+
+    @property
     def taken(self) -> int:
         """Acquisitions that some tile takes."""
         return sum(1 for look in self.looks if look.kinds["taken"])
@@ -115,6 +133,38 @@ class GranuleYear:
 def read_calendar(store: Store, plan: RunPlan) -> list[GranuleYear]:
     """What the searches of a run answered so far, by granule and year."""
     return list(_read(store, OpenRun(store, plan)))
+
+
+def refused_fetches(answers: Iterable[tuple[Unit, Marker]]) -> dict[tuple[str, int], dict[str, str]]:
+    """Why acquisitions that a tile chose have no image, by granule and year, then by acquisition.
+
+    Args:
+        answers: markers of a run; those of other stages are passed over.
+    """
+    found: dict[tuple[str, int], dict[str, str]] = {}
+    for unit, marker in answers:
+        if unit.stage == "fetch" and marker.status != "done":
+            found.setdefault((unit["granule"], int(unit["year"])), {})[unit["acquisition"]] = marker.reason
+    return found
+
+
+def granule_year(
+    granule: str, year: int, plan: RunPlan, content: Mapping[str, Any], refused: Mapping[str, str]
+) -> GranuleYear:
+    """What a search answered, and what became of it since.
+
+    Args:
+        granule, year: of the search.
+        plan: the run.
+        content: its `search.json`.
+        refused: why acquisitions were refused after it.
+    """
+    period = plan.periods[year]
+    looks = tuple(_after_the_search(look, refused) for look in _looks(content))
+    gaps = dict(content["longest_gap_days"])
+    touched = {tile for look in looks for tile, verdict in look.verdicts.items() if verdict.kind == "refused"}
+    gaps |= {tile: _gap_days(looks, tile, period) for tile in touched}
+    return GranuleYear(granule, year, period, tuple(plan.extent.tiles_of.get(granule, ())), looks, gaps)
 
 
 def check_tile(plan: RunPlan, tile: str) -> str:
@@ -145,22 +195,68 @@ def _read(store: Store, run: OpenRun) -> Iterator[GranuleYear]:
         except (StoreError, ArtifactError, ValueError):
             yield replace(empty, refused=_LOST)
             continue
-        yield replace(empty, looks=_looks(content), longest_gap_days=content["longest_gap_days"], refused="")
+        refused = refused_fetches(_fetched(run, unit, content))
+        yield granule_year(granule, year, run.plan, content, refused.get((granule, year), {}))
+
+
+def _fetched(run: OpenRun, search: Unit, content: Mapping[str, Any]) -> Iterator[tuple[Unit, Marker]]:
+    """What the fetches of the acquisitions that a search chose answered so far."""
+    for name in content["fetch_bytes"]:
+        unit = Unit("fetch", (*search.key, name))
+        # A marker that cannot be read says nothing; the unit is done again.
+        with suppress(Damaged):
+            marker = run.markers.get(unit)
+            if marker is not None:
+                yield unit, marker
+
+
+def _after_the_search(look: Look, refused: Mapping[str, str]) -> Look:
+    """An acquisition, no longer taken where it was refused."""
+    if look.name not in refused or not look.kinds["taken"]:
+        return look
+    verdicts = {
+        tile: replace(verdict, kind="refused", reason=refused[look.name]) if verdict.kind == "taken" else verdict
+        for tile, verdict in look.verdicts.items()
+    }
+    return replace(look, verdicts=verdicts)
+
+
+def _gap_days(looks: Sequence[Look], tile: str, period: Period) -> float:
+    """The longest time in days without an acquisition that a tile takes and sees at least half of it clearly."""
+    end, start = (period.end - period.start).days + 1.0, datetime.combine(period.start, time())
+    days = []
+    for look in looks:
+        verdict = look.verdicts.get(tile)
+        if verdict is None or verdict.kind != "taken" or verdict.cloud_percent is None:
+            continue
+        clear = (100 - (verdict.nodata_percent or 0.0)) * (100 - verdict.cloud_percent) / 10_000
+        if clear >= SEEING_SHARE:
+            days.append(min(max((look.sensed - start).total_seconds() / 86_400, 0.0), end))
+    return round(longest_gap(days, end), 2)
 
 
 def _looks(content: Mapping[str, Any]) -> tuple[Look, ...]:
     verdicts: dict[str, dict[str, Verdict]] = {}
     sensed: dict[str, datetime] = {}
+    belongs: dict[str, str] = {}
     for tile, entries in content["tiles"].items():
         for entry in entries:
             # A product that is left out stands for itself; the halves of an acquisition share one verdict.
             name = entry["product"] if entry["kind"] == "unusable" else entry["acquisition"]
+            belongs[name] = entry["acquisition"]
             sensed[name] = datetime.fromisoformat(entry["datetime"])
             verdicts.setdefault(name, {})[tile] = Verdict(
                 entry["kind"], entry["reason"], entry["cloud_percent"], entry["nodata_percent"]
             )
     looks = [
-        Look(name, _label(name, content["acquisitions"]), sensed[name], found, content["fetch_bytes"].get(name, 0))
+        Look(
+            name=name,
+            label=_label(name, content["acquisitions"]),
+            sensed=sensed[name],
+            verdicts=found,
+            fetch_bytes=content["fetch_bytes"].get(name, 0),
+            acquisition=belongs[name],
+        )
         for name, found in verdicts.items()
     ]
     return tuple(sorted(looks, key=lambda look: (look.sensed, look.name)))

@@ -49,7 +49,7 @@ def totals_table(calendar: Sequence[GranuleYear], is_local: bool) -> Table:
         gaps = gaps_of(of_year)
         table.add_row(
             str(year),
-            str(sum(len(found.looks) for found in of_year)),
+            str(sum(found.acquisitions for found in of_year)),
             str(sum(found.taken for found in of_year)),
             f"{median(gap for gap, _ in gaps):.0f} days" if gaps else "",
             f"{gaps[-1][0]:.0f} days, {gaps[-1][1]}" if gaps else "",
@@ -69,13 +69,18 @@ def fetch_text(size_bytes: int, is_local: bool) -> str:
 
 
 def why_not(look: Look) -> str:
-    """Why the tiles that do not take an acquisition do not: the one reason, or how many tiles have which."""
+    """Why the tiles that do not take an acquisition do not: the one reason, or how many tiles have which.
+
+    Why it was refused after the search is said in any case.
+    """
     reasons = {verdict.reason for verdict in look.verdicts.values() if verdict.kind != "taken"}
     if len(reasons) == 1:
         return reasons.pop()
     kinds = [kind for kind in look.kinds if kind != "taken"]
     kinds.sort(key=lambda kind: (-look.kinds[kind], kind))
-    return ", ".join(f"{KINDS.get(kind, kind)} ({look.kinds[kind]})" for kind in kinds)
+    counts = ", ".join(f"{KINDS.get(kind, kind)} ({look.kinds[kind]})" for kind in kinds)
+    refused = sorted({verdict.reason for verdict in look.verdicts.values() if verdict.kind == "refused"})
+    return "; ".join([counts, *refused])
 
 
 def _percent(value: float | None) -> str:

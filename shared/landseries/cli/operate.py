@@ -131,7 +131,9 @@ def collect(
     folder: Annotated[Path, typer.Argument(help="Folder to write results to", show_default=False)],
     workdir: AnyStore = None,
 ) -> None:
-    """Copy a run's results into a folder: the maps, tables and report that `landseries run` leaves."""
+    """Copy a run's results into a folder: the maps, tables, report and calendar that `landseries run` leaves."""
+    from landseries.calendar.page import write_calendar
+    from landseries.calendar.reading import read_calendar
     from landseries.collect import collect as copy
     from landseries.headline import headline
     from landseries.openrun import OpenRun
@@ -142,6 +144,7 @@ def collect(
     if not OpenRun(store, plan).markers.answered(Unit("report", ())):
         raise LandseriesError(f"run {name!r} is not complete; `landseries status {name}` shows how far it is")
     copy(store, plan, folder)
+    write_calendar(plan, read_calendar(store, plan), folder)
     table, line = headline(folder)
     out.print(table)
     say(line)

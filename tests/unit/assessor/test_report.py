@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.finished_run import FinishedRun, finished_run
+from support.finished_run import FinishedRun, acquisition, finished_run
 
 from landseries.artifacts.documents import read_json
 from landseries.grid import Part, block_parts
@@ -121,20 +121,65 @@ def test_the_page_needs_no_network_and_is_well_formed(page: str):
     outline = _outline(page)
     assert not outline.wrong
     assert not outline.open
-    assert all(address.startswith(("data:", "#")) for address in outline.addresses)
+    beside = {"calendar.html"}
+    assert all(address.startswith(("data:", "#")) or address in beside for address in outline.addresses)
     assert len(outline.ids) == len(set(outline.ids))
     assert set(a[1:] for a in outline.addresses if a.startswith("#")) <= set(outline.ids)
     assert not re.search(r"url\(|@import|fetch\(|XMLHttp", page)
 
 
+def _acquisitions(page: str) -> str:
+    return page[page.index('<section id="acquisitions">') : page.index('<section id="run">')]
+
+
+def _row(section: str, year: int) -> list[str]:
+    """Cells of a year's line."""
+    line = section[section.index(f'<th scope="row">{year}</th>') :]
+    return [re.sub(r"<[^>]*>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", line[: line.index("</tr>")])]
+
+
 def test_what_became_of_the_acquisitions_is_told(page: str):
-    section = page[page.index('<section id="harmony">') : page.index('<section id="run">')]
-    assert section.count("6 acquisitions refused or corrected") == 2, "of each granule"
+    section = _acquisitions(page)
+    assert section.count("6 acquisitions refused, unreadable or corrected") == 2, "of each granule"
     assert section.count("Shifts of 6 acquisitions of") == 4, "as label and title of each chart"
     assert "its offset was &lt;not&gt; taken off" in section
     assert "3 used with a warning: its shift cannot be measured" in section
+    assert f"{acquisition('west', 2018, 5)}<br>its shift cannot be measured: 3 windows" in section
     assert "geometry not refined (products)" in section
     assert section.count('<circle class="dot"') == 12
+
+
+def test_what_the_searches_chose_is_counted(page: str):
+    section = _acquisitions(page)
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)
+    assert heads[:4] == ["Year", "taken", "cloudy", "duplicate"], "what is nowhere has no column"
+    assert _row(section, 2018)[:4] == ["6", "2", "2", "180 days"]
+    assert 'href="calendar.html"' in section
+
+
+def test_what_was_refused_after_the_search_is_not_called_used(tmp_path: Path, assess_run: Assess):
+    run = finished_run(tmp_path, tile_px=48)
+    name, reason = acquisition("west", 2019, 5), "B11.jp2 of <it>: is truncated"
+    run.given[Unit("fetch", ("west", "2019", name))] = reason
+    run.given[Unit("fetch", ("west", "2019", acquisition("west", 2019, 7)))] = "its offset was <not> taken off"
+    section = _acquisitions((assess_run(run) / "report.html").read_text(encoding="utf-8"))
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', section)
+    assert heads[1:5] == ["taken", "refused after the search", "cloudy", "duplicate"]
+    assert _row(section, 2018)[:2] == ["6", "0"]
+    assert _row(section, 2019)[:2] == ["4", "2"]
+    assert _row(section, 2018)[-1].startswith("180 days")
+    assert _row(section, 2019)[-1].startswith("210 days"), "the last is that of June"
+    assert section.count("B11.jp2 of &lt;it&gt;: is truncated") == 2, "in the table of the year and of the granule"
+    assert '<th scope="row">unreadable</th><td class="num">1</td>' in section
+    assert "2 used with a warning: its shift cannot be measured" in section
+
+
+def test_a_search_without_anything_is_named(tmp_path: Path, assess_run: Assess):
+    run = finished_run(tmp_path, tile_px=48)
+    run.given[Unit("search", ("west", "2020"))] = "no product"
+    section = _acquisitions((assess_run(run) / "report.html").read_text(encoding="utf-8"))
+    assert "2020: nothing usable of west" in section
+    assert _row(section, 2020)[0] == "3"
 
 
 def test_a_granule_that_was_refused_has_no_shifts_to_show(tmp_path: Path, assess_run: Assess):

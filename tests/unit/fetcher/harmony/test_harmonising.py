@@ -95,8 +95,10 @@ def test_an_acquisition_that_cannot_be_read_is_left_to_its_fetch(tmp_path: Path,
     path.write_bytes(path.read_bytes()[:-100])
     compared = bench.run(harmony, HARMONY, {SEARCH: searched})
     entries = read_json(compared["harmony.json"])["acquisitions"]
-    assert entries[product(3).acquisition]["verdict"] == "used"
-    assert "is truncated" in entries[product(3).acquisition]["warnings"][0]
+    assert entries[product(3).acquisition]["verdict"] == "unreadable"
+    assert "is truncated" in entries[product(3).acquisition]["reason"]
+    assert entries[product(3).acquisition]["warnings"] == []
+    assert entries[product(7).acquisition]["verdict"] == "used"
     assert entries[product(7).acquisition]["clear_share"] > 0
     with pytest.raises(Refused, match="is truncated"):
         bench.run(fetch, _fetch_of(product(3)), {SEARCH: searched, HARMONY: compared})

@@ -95,7 +95,22 @@ def test_what_is_read(store: LocalStore, plan: RunPlan) -> None:
     assert (copy.kinds, copy.cloud_percent) == ({"unusable": 2}, None)
     assert cloudy.kinds == {"cloudy": 2}
     assert (done.taken, done.fetch_bytes) == (1, 3 * 2**20)
+    assert done.acquisitions == 2, "the copy is of an acquisition that is there already"
     assert (refused.looks, refused.refused) == ((), "no product <of> 2019")
+
+
+def test_what_was_refused_after_the_search_is_not_taken(store: LocalStore, plan: RunPlan) -> None:
+    run = OpenRun(store, plan)
+    fetch = Unit("fetch", (*plan.extent.tiles_of, "2018", NAMES[0]))
+    before = read_calendar(store, plan)[0]
+    run.markers.put(fetch, Marker(status="refused", reason="B11 is <missing>"))
+    after = read_calendar(store, plan)[0]
+    assert (before.taken, after.taken) == (1, 0)
+    assert after.looks[0].kinds == {"refused": 1, "spare": 1}
+    assert after.looks[0].kind == "refused"
+    assert "B11 is &lt;missing&gt;" in render(plan, [after])
+    first, second = plan.tile
+    assert after.longest_gap_days == {first: 365.0, second: before.longest_gap_days[second]}
 
 
 def test_searches_that_have_not_answered_are_not_there(tmp_path: Path, plan: RunPlan) -> None:
@@ -129,7 +144,7 @@ def test_lines_of_all_tiles(store: LocalStore, plan: RunPlan) -> None:
     assert lines[3].split() == ["2018-01-05", "S2A", "R022", "N0206", "0/2", "a", "duplicate", "of", "upper"]
     assert lines[4].split()[-3:] == ["0/2", "cloudy", "(2)"]
     totals = _printed(totals_table(calendar, False)).splitlines()
-    assert totals[1].split()[:5] == ["2018", "3", "1", "200", "days"]
+    assert totals[1].split()[:5] == ["2018", "2", "1", "200", "days"]
     assert "201 days" in totals[1]
     assert totals[1].rstrip().endswith("about 3.0 MiB")
     assert "nothing: local" in _printed(totals_table(calendar, True))
