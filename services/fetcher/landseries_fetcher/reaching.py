@@ -12,6 +12,7 @@ from landseries.errors import ConfigError
 from landseries.gates import SourceAway
 from landseries.service import Context
 from landseries.settings.catalogues import CatalogueSource
+from landseries.settings.remote import RemoteSource
 from landseries.settings.sources import Source
 from landseries_fetcher.remote.reader import RemoteForbidden, RemoteUnavailable
 
@@ -39,7 +40,7 @@ def reaching(handler: Callable[[Context], ResultT]) -> Callable[[Context], Resul
 
 
 def _remedy(source: Source) -> str:
-    if isinstance(source, CatalogueSource) and source.s3_endpoint is not None:
+    if isinstance(source, RemoteSource) and source.s3_endpoint is not None:
         return f"set {source.key_names}_ACCESS_KEY and {source.key_names}_SECRET_KEY to keys that are valid there"
     if isinstance(source, CatalogueSource) and source.sas_url is not None:
         return "see source.sas_url and source.signed_hosts"
