@@ -34,9 +34,14 @@ def reaching(handler: Callable[[Context], ResultT]) -> Callable[[Context], Resul
         except RemoteUnavailable as error:
             raise SourceAway(str(error)) from error
         except RemoteForbidden as error:
-            raise ConfigError(f"source: {error}; {_remedy(context.outside.source)}") from error
+            raise refusal(error, context.outside.source) from error
 
     return asking
+
+
+def refusal(error: RemoteForbidden, source: Source) -> ConfigError:
+    """What a source's refusal means for who configured it, with what to mend."""
+    return ConfigError(f"source: {error}; {_remedy(source)}")
 
 
 def _remedy(source: Source) -> str:
