@@ -71,7 +71,7 @@ def test_a_catalogue_that_goes_away_and_comes_back(catalogue: Bench, api: StacSe
 
 
 @pytest.mark.parametrize("fault", ["status_503", "status_429", "reset", "no_answer", "truncated"])
-def test_files_that_go_away_and_come_back(catalogue: Bench, store: RangeServer, tmp_path: Path, fault: str) -> None:
+def test_files_that_go_away_and_come_back(tmp_path: Path, catalogue: Bench, store: RangeServer, fault: str) -> None:
     store.fault = lambda path: fault
     with pytest.raises(SourceAway):
         catalogue.run(search, SEARCH)
