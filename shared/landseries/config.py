@@ -128,7 +128,13 @@ class RunConfig(Settings):
     training_year: Annotated[Year | None, Field(description="Year of the forest; default the reference map's year")] = (
         None
     )
-    source: Annotated[Source, Field(description="Where the imagery comes from")]
+    source: Annotated[
+        Source,
+        Field(
+            description="Where the imagery comes from; for products in a bucket `path: s3://BUCKET/PREFIX` and "
+            "`s3_endpoint: https://HOST`"
+        ),
+    ]
     reference: Annotated[ReferenceMap, Field(description="The existing map")]
     truth: Annotated[Truth | None, Field(description="True maps for the assessment, where known")] = None
     models: Annotated[list[Model], Field(min_length=1, description="Models to train and compare")] = paper(

@@ -6,6 +6,8 @@ from landseries.config import LoadedConfig
 from landseries.grid import Raster, tiles_of_area, tiles_of_raster
 from landseries.plan import SourceDescription
 from landseries_fetcher import existing_map
+from landseries_fetcher.reaching import refusal
+from landseries_fetcher.remote.reader import RemoteForbidden
 from landseries_fetcher.sources import open_source
 from landseries_fetcher.sources.base import ImagerySource
 
@@ -18,8 +20,16 @@ def describe(loaded: LoadedConfig) -> SourceDescription:
 
     Raises:
         SourceError: the source or the map is not there, cannot be read, or does not overlap the area.
-        ConfigError: the area lies outside the source, or a setting or the legend does not fit what is there.
+        ConfigError: the area lies outside the source, a setting or the legend does not fit what is there, or the source
+            refuses this user.
     """
+    try:
+        return _described(loaded)
+    except RemoteForbidden as error:
+        raise refusal(error, loaded.run.source) from error
+
+
+def _described(loaded: LoadedConfig) -> SourceDescription:
     source = open_source(loaded.run.source, loaded.resolve)
     periods = [loaded.run.period(year) for year in loaded.run.years]
     found = source.granules_over(loaded.area, periods)

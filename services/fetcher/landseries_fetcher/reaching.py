@@ -12,6 +12,7 @@ from landseries.errors import ConfigError
 from landseries.gates import SourceAway
 from landseries.service import Context
 from landseries.settings.catalogues import CatalogueSource
+from landseries.settings.remote import RemoteSource
 from landseries.settings.sources import Source
 from landseries_fetcher.remote.reader import RemoteForbidden, RemoteUnavailable
 
@@ -33,13 +34,18 @@ def reaching(handler: Callable[[Context], ResultT]) -> Callable[[Context], Resul
         except RemoteUnavailable as error:
             raise SourceAway(str(error)) from error
         except RemoteForbidden as error:
-            raise ConfigError(f"source: {error}; {_remedy(context.outside.source)}") from error
+            raise refusal(error, context.outside.source) from error
 
     return asking
 
 
+def refusal(error: RemoteForbidden, source: Source) -> ConfigError:
+    """What a source's refusal means for who configured it, with what to mend."""
+    return ConfigError(f"source: {error}; {_remedy(source)}")
+
+
 def _remedy(source: Source) -> str:
-    if isinstance(source, CatalogueSource) and source.s3_endpoint is not None:
+    if isinstance(source, RemoteSource) and source.s3_endpoint is not None:
         return f"set {source.key_names}_ACCESS_KEY and {source.key_names}_SECRET_KEY to keys that are valid there"
     if isinstance(source, CatalogueSource) and source.sas_url is not None:
         return "see source.sas_url and source.signed_hosts"

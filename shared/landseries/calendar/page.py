@@ -9,11 +9,12 @@ from pathlib import Path
 from statistics import median
 
 from landseries.calendar.charts import key, year_chart
-from landseries.calendar.reading import LOCAL_KINDS, GranuleYear, Look
+from landseries.calendar.reading import GranuleYear, Look
 from landseries.calendar.tables import fetch_text, gaps_of, why_not
 from landseries.display import byte_text
 from landseries.palette import palette
 from landseries.plan import RunPlan
+from landseries.settings.sources import is_local
 
 
 def write_calendar(plan: RunPlan, calendar: Sequence[GranuleYear], folder: Path) -> Path:
@@ -32,7 +33,7 @@ def render(plan: RunPlan, calendar: Sequence[GranuleYear]) -> str:
         calendar: what its searches answered.
     """
     name, settings = escape(plan.run_id), plan.config.fetcher.search
-    is_local = plan.config.source.kind in LOCAL_KINDS
+    reads_in_place = is_local(plan.config.source)
     style = files("landseries.calendar").joinpath("calendar.css").read_text(encoding="utf-8")
     facts = (
         f"{len(plan.tile)} tiles in {', '.join(plan.extent.tiles_of)}; at most {settings.per_year} acquisitions a year "
@@ -49,7 +50,7 @@ def render(plan: RunPlan, calendar: Sequence[GranuleYear]) -> str:
             f"<title>{name} · acquisitions</title><style>{palette()}{style}</style></head><body>",
             f'<header><p class="eyebrow">landseries · acquisitions</p><h1>{name}</h1>',
             f'<p class="facts">{escape(facts)}</p></header><main>',
-            _totals(calendar, years, is_local),
+            _totals(calendar, years, reads_in_place),
             *(_year(year, [found for found in calendar if found.year == year]) for year in years),
             "</main><footer>What the fetch moves is estimated from the lengths of the files and the blocks that the "
             "tiles touch; what is in the cache already is not fetched again. The longest gap is the longest time "
@@ -58,7 +59,7 @@ def render(plan: RunPlan, calendar: Sequence[GranuleYear]) -> str:
     )
 
 
-def _totals(calendar: Sequence[GranuleYear], years: Sequence[int], is_local: bool) -> str:
+def _totals(calendar: Sequence[GranuleYear], years: Sequence[int], reads_in_place: bool) -> str:
     rows = []
     for year in years:
         of_year = [found for found in calendar if found.year == year]
@@ -70,7 +71,7 @@ def _totals(calendar: Sequence[GranuleYear], years: Sequence[int], is_local: boo
                 str(sum(found.taken for found in of_year)),
                 f"{median(gap for gap, _ in gaps):.0f} days" if gaps else "–",
                 f"{gaps[-1][0]:.0f} days" if gaps else "–",
-                fetch_text(sum(found.fetch_bytes for found in of_year), is_local),
+                fetch_text(sum(found.fetch_bytes for found in of_year), reads_in_place),
             )
         )
     headings = ("year", "acquisitions", "taken", "longest gap (median tile)", "longest gap (worst tile)", "to fetch")

@@ -32,8 +32,6 @@ KINDS: Final = {
     "unusable": "unusable",
 }
 _LOST: Final = "what the search wrote is missing from the store, or damaged"
-#: Kinds of sources whose files are read where they lie.
-LOCAL_KINDS: Final = ("safe", "cube")
 
 
 @dataclass(frozen=True)

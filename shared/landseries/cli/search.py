@@ -68,8 +68,8 @@ def search(
 
 
 def _show(plan: RunPlan, calendar: list[GranuleYear], tile: str | None) -> None:
-    from landseries.calendar.reading import LOCAL_KINDS
     from landseries.calendar.tables import calendar_table, totals_table
+    from landseries.settings.sources import is_local
 
     console = out if out.is_terminal else Console(width=_PLAIN_WIDTH, emoji=False)
     for found in calendar:
@@ -79,4 +79,4 @@ def _show(plan: RunPlan, calendar: list[GranuleYear], tile: str | None) -> None:
             say(f"{found.granule} {found.year}: {found.refused}")
         else:
             console.print(calendar_table(found if tile is None else found.of_tile(tile)))
-    console.print(totals_table(calendar, plan.config.source.kind in LOCAL_KINDS))
+    console.print(totals_table(calendar, is_local(plan.config.source)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from landseries.bands import BANDS, GROUND_SAMPLING_DISTANCE_M
-from landseries.settings.base import Settings, ours
+from landseries.settings.base import ours
+from landseries.settings.remote import RemoteSource, checked_address
 
 #: How the offset of a product's numbers is found.
 OffsetRule = Literal["metadata", "asset", "pixels"]
@@ -34,7 +33,7 @@ _BY_COLOUR: Final = {
 _UNSURE: Final = "sentinel-2-l2a"
 
 
-class CatalogueSource(Settings):
+class CatalogueSource(RemoteSource):
     """What all catalogues have in common; keys of buckets come from the environment."""
 
     url: Annotated[str, Field(description="Root of the STAC API, such as https://HOST/stac/v1")]
@@ -55,30 +54,14 @@ class CatalogueSource(Settings):
     granule_property: str | None = ours("grid:code", "Property by which items are searched; null: search by place")
     granule_value: str = ours("MGRS-{granule}", "What that property holds for a granule such as 32TPS")
     s3_endpoint: str | None = ours(None, "Endpoint of assets with s3:// addresses; null: such assets are out of reach")
-    s3_region: str = ours("default", "Region of that endpoint")
     sas_url: str | None = ours(None, "Service that hands out tokens for assets: COLLECTION is appended to it")
     signed_hosts: tuple[str, ...] = ours((), "Ends of the host names to which such a token is sent")
-    max_connections: int | None = ours(None, "Connections at the same time of all replicas; null: no limit", ge=1)
-    max_requests_per_minute: int | None = ours(None, "Requests of all replicas; null: no limit", ge=2)
     page_size: int = ours(100, "Items that one answer of the search may hold", ge=1, le=1000)
-    patience_s: float = ours(300.0, "How long a request is tried again while the server is away", gt=0)
-    cache: Annotated[
-        Path | None,
-        Field(description="Folder of what was read; null: LANDSERIES_CACHE_FOLDER, else the user's cache folder"),
-    ] = None
-    cache_gib: float = ours(50.0, "The cache folder holds no more; what was not used for longest goes first", gt=0)
 
-    @field_validator("url", "s3_endpoint", "sas_url")
+    @field_validator("url", "sas_url")
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("write https://HOST or https://HOST/PATH")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("write https://HOST/PATH and no more; keys belong into the environment")
-        return url.rstrip("/")
+        return None if url is None else checked_address(url)
 
     @field_validator("assets")
     @classmethod
@@ -100,14 +83,7 @@ class CatalogueSource(Settings):
     def _tokens_go_somewhere(self) -> Self:
         if self.sas_url is not None and not self.signed_hosts:
             raise ValueError("signed_hosts: name the hosts to which tokens of sas_url may be sent")
-        if self.max_requests_per_minute is not None and self.max_connections is None:
-            raise ValueError("max_connections: a limit of requests needs a limit of connections, such as 4")
         return self
-
-    @property
-    def key_names(self) -> str:
-        """How the variables of the environment begin that hold the keys of the bucket."""
-        return f"LANDSERIES_{getattr(self, 'kind', 'stac').replace('-', '_').upper()}"
 
 
 class StacSource(CatalogueSource):

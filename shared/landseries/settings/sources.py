@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, model_validator
 
 from landseries.settings.base import Settings, ours
 from landseries.settings.catalogues import CdseSource, EarthSearchSource, PlanetaryComputerSource, StacSource
 from landseries.settings.hubs import DhusSource
+from landseries.settings.remote import RemoteSource
+
+#: Names of buckets, and prefixes without a query or a fragment.
+_BUCKET: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^?#\x00-\x1f]*)?", re.ASCII)
 
 
-class SafeSource(Settings):
-    """A folder of Sentinel-2 L2A products as the archives deliver them (`*.SAFE`)."""
+def _folder_or_bucket(value: Any) -> Path | str:
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("write a folder, or s3://BUCKET/PREFIX")
+    if "://" not in value:
+        return Path(value)
+    if _BUCKET.fullmatch(value) is None:
+        raise ValueError("write a folder, or s3://BUCKET/PREFIX with the name of a bucket (lower case) and no query")
+    return value.rstrip("/")
+
+
+class SafeSource(RemoteSource):
+    """Sentinel-2 L2A products as the archives deliver them (`*.SAFE`), in a folder or in a bucket."""
 
     kind: Literal["safe"] = "safe"
-    path: Annotated[Path, Field(description="Folder that holds the *.SAFE product folders")]
+    path: Annotated[
+        Path | str,
+        PlainValidator(_folder_or_bucket),
+        Field(description="Folder that holds the *.SAFE product folders, or s3://BUCKET/PREFIX"),
+    ]
+    s3_endpoint: str | None = ours(None, "Endpoint of the bucket; needed where path begins with s3://")
+
+    @model_validator(mode="after")
+    def _is_within_reach(self) -> Self:
+        known = {name: SafeSource.model_fields[name].default for name in RemoteSource.model_fields}
+        more = sorted(name for name, default in known.items() if getattr(self, name) != default)
+        if self.bucket is None and more:
+            raise ValueError(f"{', '.join(more)}: only a bucket has such settings (path: s3://BUCKET/PREFIX)")
+        if self.bucket is not None and self.s3_endpoint is None:
+            raise ValueError("s3_endpoint: name the service that has the bucket, such as https://HOST")
+        return self
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Name of the bucket, and the prefix of the products' names: empty, or with a slash at its end."""
+        if isinstance(self.path, Path):
+            return None
+        name, _, prefix = self.path.removeprefix("s3://").partition("/")
+        return name, f"{prefix}/" if prefix else ""
 
 
 class CubeMask(Settings):
@@ -57,3 +97,8 @@ Source = Annotated[
     SafeSource | CubeSource | DhusSource | StacSource | CdseSource | EarthSearchSource | PlanetaryComputerSource,
     Field(discriminator="kind"),
 ]
+
+
+def is_local(source: Source) -> bool:
+    """Whether its files are read where they lie, so that nothing is fetched over the network."""
+    return isinstance(source, CubeSource) or (isinstance(source, SafeSource) and source.bucket is None)

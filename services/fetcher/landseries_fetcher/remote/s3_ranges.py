@@ -99,7 +99,7 @@ class S3Ranges(PersistentRanges):
 
     def _begin(self) -> None:
         with self._gate.request():
-            answer = self._called(self._client.get_object, Range=f"bytes=0-{HEAD_BYTES - 1}")
+            answer = self._called(Range=f"bytes=0-{HEAD_BYTES - 1}")
             with closing(answer["Body"]) as body:
                 size = str(answer.get("ContentRange", "")).rpartition("/")[2]
                 if not (size.isascii() and size.isdigit() and len(size) <= 18):
@@ -113,7 +113,7 @@ class S3Ranges(PersistentRanges):
     def _ask(self, start: int, stop: int) -> Iterator[bytes]:
         known = self.identity
         matching = {"IfMatch": known.etag} if known.etag else {}
-        answer = self._called(self._client.get_object, Range=f"bytes={start}-{stop - 1}", **matching)
+        answer = self._called(Range=f"bytes={start}-{stop - 1}", **matching)
         with closing(answer["Body"]) as body:
             if str(answer.get("ETag", "")) != known.etag:
                 raise RemoteChanged(f"{self.name} is another object than at first; search for products again")
@@ -133,18 +133,33 @@ class S3Ranges(PersistentRanges):
             length -= len(piece)
             yield piece
 
-    def _called(self, method: Any, **arguments: Any) -> dict[str, Any]:
-        from botocore.exceptions import ClientError, NoCredentialsError
+    def _called(self, **arguments: Any) -> dict[str, Any]:
+        return called(self._client.get_object, self.name, Bucket=self._bucket, Key=self._key, **arguments)
 
-        try:
-            answer: dict[str, Any] = method(Bucket=self._bucket, Key=self._key, **arguments)
-            return answer
-        except ClientError as error:
-            raise _meaning(error.response, self.name) from error
-        except NoCredentialsError as error:
-            raise RemoteForbidden(f"{self.name}: no access key is given; set both keys of the source") from error
-        except _errors() as error:
-            raise Interrupted(f"{type(error).__name__} while the server was asked") from error
+
+def called(method: Any, name: str, **arguments: Any) -> dict[str, Any]:
+    """What a service answers when it is asked once.
+
+    Args:
+        method: of the client.
+        name: what is asked for, for messages.
+        arguments: of the method.
+
+    Raises:
+        Interrupted: another try may help.
+        RemoteError: it will not.
+    """
+    from botocore.exceptions import ClientError, NoCredentialsError
+
+    try:
+        answer: dict[str, Any] = method(**arguments)
+        return answer
+    except ClientError as error:
+        raise _meaning(error.response, name) from error
+    except NoCredentialsError as error:
+        raise RemoteForbidden(f"{name}: no access key is given; set both keys of the source") from error
+    except _errors() as error:
+        raise Interrupted(f"{type(error).__name__} while the server was asked") from error
 
 
 def _meaning(answer: Any, name: str) -> Exception:
@@ -156,7 +171,7 @@ def _meaning(answer: Any, name: str) -> Exception:
     if status in (401, 403):
         return RemoteForbidden(f"{name}: the service refuses ({status} {code}); check both keys of the source")
     if status == 404:
-        return RemoteMissing(f"{name}: there is no such object ({code})")
+        return RemoteMissing(f"{name}: there is no such {'bucket' if code == 'NoSuchBucket' else 'object'} ({code})")
     if status in (412, 416):
         return RemoteChanged(f"{name} is another object than at first; search for products again")
     return RemoteError(f"{name}: the service answers with status {status} {code}")

@@ -1,4 +1,4 @@
-"""Sources of imagery, behind one protocol: SAFE products in a folder, a hub or a catalogue, and a data cube."""
+"""Sources of imagery, behind one protocol: SAFE products wherever they lie, and a data cube."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ def open_source(source: Source, resolve: Callable[[Path], Path]) -> ImagerySourc
         from landseries_fetcher.sources.stac import Stac
 
         return Stac(source, resolve)
-    from landseries_fetcher.sources.safe import SafeFolder
+    if isinstance(source.path, Path):
+        from landseries_fetcher.sources.safe import SafeFolder
 
-    return SafeFolder(resolve(source.path))
+        return SafeFolder(resolve(source.path))
+    from landseries_fetcher.sources.safe_bucket import SafeBucket
+
+    return SafeBucket(source, resolve)

@@ -1,8 +1,7 @@
-"""Files of a catalogue's products: where they are read from, within which limits, and what is kept of them."""
+"""Files of a catalogue's products: where each is read from."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,43 +13,30 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import RasterioError
 
-from landseries.connections import store_connection
-from landseries.errors import ConfigError
 from landseries.settings.catalogues import CatalogueSource
-from landseries.stores import open_store
-from landseries.stores.base import Store
-from landseries.stores.local import LocalStore
-from landseries_fetcher.remote.cache import ContentCache, ContentKey
+from landseries_fetcher.remote.cache import ContentKey
 from landseries_fetcher.remote.cog_index import ensure_window, levels
 from landseries_fetcher.remote.http_ranges import HttpRanges, Signer, new_pool, unsigned
-from landseries_fetcher.remote.limits import StoreGate
-from landseries_fetcher.remote.persistence import Persistence
-from landseries_fetcher.remote.quota import Quota
 from landseries_fetcher.remote.reader import (
-    Gate,
     Identity,
-    OpenGate,
     RangeReader,
     RemoteChanged,
-    RemoteError,
     RemoteMissing,
 )
-from landseries_fetcher.remote.s3_ranges import S3Ranges, new_client
 from landseries_fetcher.remote.sparse import SparseCopy
 from landseries_fetcher.remote.tiff_structure import read_structure
 from landseries_fetcher.remote.windows import BadStructure, PixelWindow
 from landseries_fetcher.sources.metadata import BadMetadata
+from landseries_fetcher.sources.remote_files import RemoteFiles
 from landseries_fetcher.sources.remote_image import RemoteImage, anew_if_changed
 from landseries_fetcher.sources.sas_tokens import SasSigner
 from landseries_fetcher.sources.stac_items import Asset, Item
 
-#: No metadata of a product is longer.
-_DOCUMENT_BYTES_MAX: Final = 64 * 2**20
 #: A coarse look has so many rows and columns at least, where the image has them.
 _LOOK_PX: Final = 256
 
 
-class CatalogueFiles:
+class CatalogueFiles(RemoteFiles):
     """Reads the assets of one catalogue through the content cache."""
 
     def __init__(self, source: CatalogueSource, folder: Path) -> None:
@@ -63,13 +49,9 @@ class CatalogueFiles:
         Raises:
             ConfigError: the folder cannot be used, or keys are incomplete.
         """
+        super().__init__(source, source.s3_endpoint or source.url, folder)
         self._source = source
-        self.cache = ContentCache(folder / "content", int(source.cache_gib * 2**30))
-        self.gate = _gate(source, folder)
-        self.persistence = Persistence(patience_s=source.patience_s)
         self._pool = new_pool()
-        self._keys = _keys(source)
-        self._client: Any = None
         self._signer: Signer = unsigned
         if source.sas_url is not None:
             url = f"{source.sas_url}/{source.collection}"
@@ -87,12 +69,8 @@ class CatalogueFiles:
             BadMetadata: it is not there, or longer than any metadata.
             RemoteError: it cannot be read now.
         """
-        with self._copy(item, asset) as copy:
-            try:
-                anew_if_changed(copy, lambda: _complete(copy, _name(asset)))
-            except (RemoteMissing, RemoteChanged) as error:
-                raise BadMetadata(f"{_name(asset)} cannot be read: {error}") from error
-            yield copy.path
+        with self.whole(self._copy(item, asset), _name(asset)) as path:
+            yield path
 
     def look(self, item: Item, asset: Asset) -> npt.NDArray[Any]:
         """A cloud-optimised image at a coarse pixel size, (rows, columns).
@@ -130,19 +108,7 @@ class CatalogueFiles:
                 persistence=self.persistence,
                 known=known,
             )
-        if self._source.s3_endpoint is None:
-            raise RemoteError(f"{asset.href[:200]}: the source has no s3_endpoint")
-        if self._client is None:
-            self._client = new_client(self._source.s3_endpoint, *self._keys, region=self._source.s3_region)
-        key = unquote(parts.path.lstrip("/"))
-        return S3Ranges(self._client, parts.netloc, key, gate=self.gate, persistence=self.persistence, known=known)
-
-
-def _complete(copy: SparseCopy, name: str) -> None:
-    with copy.filling() as filling:
-        if filling.size > _DOCUMENT_BYTES_MAX:
-            raise BadMetadata(f"{name} is larger than {_DOCUMENT_BYTES_MAX >> 20} MiB, which no metadata is")
-        filling.ensure([(0, filling.size)])
+        return self.stored(parts.netloc, unquote(parts.path.lstrip("/")), known)
 
 
 def _coarse(copy: SparseCopy) -> int:
@@ -156,40 +122,3 @@ def _coarse(copy: SparseCopy) -> int:
 
 def _name(asset: Asset) -> str:
     return asset.href.rpartition("/")[2]
-
-
-def _gate(source: CatalogueSource, folder: Path) -> Gate:
-    """The limits of a source: over all replicas that share a store, or else over all that share the cache folder."""
-    if source.max_connections is None:
-        return OpenGate()
-    quota = Quota(source.max_connections, source.max_requests_per_minute)
-    store: Store
-    store = open_store(store_connection()) if os.environ.get("LANDSERIES_STORE_URL") else LocalStore(folder / "shared")
-    host = urlsplit(source.s3_endpoint or source.url).hostname or ""
-    return StoreGate(store, host.replace(":", "_"), quota, f"fetcher {os.getpid()}")
-
-
-def _keys(source: CatalogueSource) -> tuple[str | None, str | None]:
-    """Access key and secret key of the bucket, from the environment.
-
-    Raises:
-        ConfigError: one is missing, or a file of one cannot be read.
-    """
-    if source.s3_endpoint is None:
-        return None, None
-    access, secret = (_secret(f"{source.key_names}_{part}_KEY") for part in ("ACCESS", "SECRET"))
-    if (access is None) != (secret is None):
-        raise ConfigError(
-            f"{source.key_names}_ACCESS_KEY and {source.key_names}_SECRET_KEY (or ..._FILE): only one is given"
-        )
-    return access, secret
-
-
-def _secret(variable: str) -> str | None:
-    path = os.environ.get(f"{variable}_FILE")
-    if not path:
-        return os.environ.get(variable) or None
-    try:
-        return Path(path).read_text(encoding="utf-8").strip() or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{variable}_FILE: {path} cannot be read ({error}); it must hold the key") from error

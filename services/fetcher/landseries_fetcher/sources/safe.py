@@ -44,13 +44,7 @@ class _Folder:
             names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
         except OSError as error:
             raise SourceError(f"source.path: {folder} cannot be read: {error.strerror or error}") from error
-        found = ((parse_name(name), name) for name in names if name.endswith(".SAFE"))
-        self._products = [Listed(name, folder_name) for name, folder_name in found if name is not None]
-        if not self._products:
-            raise SourceError(
-                f"source.path: {folder} holds no Level-2A product; it must hold folders such as "
-                "S2A_MSIL2A_20180705T101021_N0208_R022_T32TPS_20180705T134512.SAFE, each with its MTD_MSIL2A.xml"
-            )
+        self._products = products_among(names, str(folder))
 
     @property
     def place(self) -> str:
@@ -60,11 +54,7 @@ class _Folder:
         return tuple(sorted({product.name.granule for product in self._products}))
 
     def listed(self, granule: str, period: Period) -> list[Listed]:
-        return [
-            product
-            for product in self._products
-            if product.name.granule == granule and period.holds(product.name.datatake_start.date())
-        ]
+        return of_granule(self._products, granule, period)
 
     def checksum(self, product: Listed) -> str:
         """SHA-256 over a product's metadata, and the names and sizes of its files.
@@ -93,10 +83,40 @@ class _Folder:
         return root
 
 
+def products_among(names: Sequence[str], place: str) -> list[Listed]:
+    """The products among the names of folders.
+
+    Args:
+        names: of the folders in a place.
+        place: for messages.
+
+    Raises:
+        SourceError: there is none.
+    """
+    found = ((parse_name(name), name) for name in names if name.endswith(".SAFE"))
+    products = [Listed(name, folder_name) for name, folder_name in found if name is not None]
+    if not products:
+        raise SourceError(
+            f"source.path: {place} holds no Level-2A product; it must hold folders such as "
+            "S2A_MSIL2A_20180705T101021_N0208_R022_T32TPS_20180705T134512.SAFE, each with its MTD_MSIL2A.xml"
+        )
+    return products
+
+
+def of_granule(products: Sequence[Listed], granule: str, period: Period) -> list[Listed]:
+    """The products of a granule whose datatake began in a period."""
+    return [one for one in products if one.name.granule == granule and period.holds(one.name.datatake_start.date())]
+
+
+def image_pattern(image: str, pixel_m: int) -> str:
+    """Where an image of so many metres lies in a product."""
+    return f"GRANULE/*/IMG_DATA/R{pixel_m}m/*_{image}_{pixel_m}m.jp2"
+
+
 def images_of(root: Path) -> dict[tuple[str, int], LocalImage]:
     """The images of a product folder: (image, pixel size in metres) -> file."""
     files = {}
     for image, pixel_m in IMAGES:
-        for path in sorted(root.glob(f"GRANULE/*/IMG_DATA/R{pixel_m}m/*_{image}_{pixel_m}m.jp2")):
+        for path in sorted(root.glob(image_pattern(image, pixel_m))):
             files[(image, pixel_m)] = LocalImage(path)
     return files
