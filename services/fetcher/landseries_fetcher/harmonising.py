@@ -236,11 +236,9 @@ def _decide(name: str, settings: HarmonySettings, found: _Found) -> tuple[Decisi
         return Decision(True), warnings
     if placed.shift is None:
         text = f"its shift cannot be measured: {placed.reason}"
-        return (
-            (Decision(False, text), warnings)
-            if settings.unmeasured == "refuse"
-            else (Decision(True), [*warnings, text])
-        )
+        if settings.unmeasured == "refuse":
+            return Decision(False, text), warnings
+        return Decision(True), [*warnings, text]
     if placed.shift.length_m <= settings.used_within_m:
         return Decision(True), warnings
     text = f"it is shifted by {placed.shift.length_m:.1f} m, more than {settings.max_shift_m:g} m"

@@ -89,8 +89,9 @@ def test_what_a_fetch_is_told_is_its_own_alone(tmp_path: Path, archive: Archive)
 
 
 def test_another_year_moves_neither_probe_tiles_nor_decisions(tmp_path: Path, archive: Archive) -> None:
+    # Two rows of tiles, of 16 pixels of the scene classification each: one year sees the upper, the other the lower.
     upper, lower = scene_of(), scene_of()
-    upper[-ROWS // 4 :], lower[: ROWS // 4] = 9, 9
+    upper[24:], lower[:8] = 9, 9
     halves = [product(month, scene=upper) for month in (3, 7)]
     later = [
         TinyProduct(start=f"2019{month:02d}05T101021", discriminator=f"2019{month:02d}05T134512", scene=lower)
