@@ -72,7 +72,9 @@ def _shared_values(plan: RunPlan, unit: Unit) -> dict[str, Any]:
         elif name == "features":
             values[name] = list(plan.features)
         elif name == "training_year":
-            values[name] = str(plan.config.forest_year) == fields["year"]
+            # Of a unit of one year it only counts whether it is that one.
+            year = plan.config.forest_year
+            values[name] = str(year) == fields["year"] if "year" in fields else year
         elif name == "reference_year":
             values[name] = plan.config.reference.year
         else:

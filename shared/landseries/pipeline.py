@@ -109,7 +109,7 @@ _ROWS: Final[tuple[Stage, ...]] = (
         *("harmony", "fetcher", ("granule",)),
         # All years at once: whether acquisitions agree shows only where they are compared.
         (_need("search", granule=_S, year=_E, tolerant=True),),
-        *("fetcher.harmony", ("masking",)),
+        *("fetcher.harmony", ("masking", "training_year")),
         long=True,
     ),
     Stage(

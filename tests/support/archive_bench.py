@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,16 +22,27 @@ SEARCH: Final = Unit("search", ("32TQS", "2018"))
 HARMONY: Final = Unit("harmony", ("32TQS",))
 
 
-def archive_bench(folder: Path, name: str, source: dict[str, Any]) -> Bench:
-    """A bench over a source; its configuration and an existing map lie in a folder, what it writes in `name` there."""
+def archive_bench(
+    folder: Path, name: str, source: dict[str, Any], *, years: Sequence[int] = (2018,), **harmony: Any
+) -> Bench:
+    """A bench over a source; its configuration and an existing map lie in a folder, what it writes in `name` there.
+
+    Args:
+        folder: of the configuration and the map.
+        name: of the folder for what is written.
+        source: as in a configuration.
+        years: of the run; the training year is 2018.
+        harmony: settings of the harmony stage.
+    """
     write_map(folder / "map.tif")
     content = {
         "name": "test",
         "area": {"bbox": [0, 0, 1, 1]},
-        "years": [2018],
+        "years": list(years),
         "source": source,
         "reference": {"path": "map.tif", "year": 2018},
         "grid": {"tile_size_px": 32},
+        "fetcher": {"harmony": harmony},
     }
     loaded = LoadedConfig(
         path=folder / "config.yaml",

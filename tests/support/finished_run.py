@@ -124,7 +124,7 @@ def _write_harmony(run: FinishedRun, generator: np.random.Generator) -> None:
                     "shift": None if verdict == "refused" else {"north_m": north, "east_m": east},
                 }
         path = run.folder / f"harmony-{granule}.json"
-        table = {"granule": granule, "probe_tiles": ["t"], "max_shift_m": 5.0, "datum": "median of all"}
+        table = {"granule": granule, "probe_tiles": ["t"], "used_within_m": 1.0, "reference": "a0"}
         write_json(path, {**table, "acquisitions": entries})
         run.given[Unit("harmony", (granule,))] = {"harmony.json": path}
 

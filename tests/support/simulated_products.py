@@ -19,7 +19,7 @@ from landseries.config import LoadedConfig, parse_config
 from landseries.errors import Refused
 from landseries.legend import load_legend
 from landseries.numerics import NumericsProfile
-from landseries.pipeline import Unit
+from landseries.pipeline import HARMONY, Unit
 from landseries.plan import SourceDescription, make_plan
 from landseries.simulation.geometry import Geometry
 from landseries.simulation.orbits import Datatake, Processing
@@ -69,7 +69,8 @@ class Fetched:
             searches[unit] = self._bench.run(search, unit)
         compared = Unit("harmony", (GRANULE,))
         decided = self._bench.run(harmony, compared, searches)
-        self.table: dict[str, Any] = read_json(decided["harmony.json"])
+        self.table: dict[str, Any] = read_json(decided[HARMONY])
+        self.decisions = {name: path.read_bytes() for name, path in decided.items() if name != HARMONY}
         self.refused: dict[str, str] = {}
         self._files: dict[str, Mapping[str, Path]] = {}
         for unit, searched in searches.items():

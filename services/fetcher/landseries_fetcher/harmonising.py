@@ -18,7 +18,7 @@ import numpy as np
 from landseries.artifacts.documents import read_json, write_json
 from landseries.gates import NotNow
 from landseries.pipeline import HARMONY
-from landseries.service import Context
+from landseries.service import Context, Input
 from landseries.settings.fetcher import FetchSettings, HarmonySettings
 from landseries_fetcher.harmony.levels import LevelFinding, LevelVerdict, judge_levels
 from landseries_fetcher.harmony.probing import Probe, Prober, choose_probe_tiles
@@ -68,7 +68,7 @@ class _Found:
     levels: dict[str, LevelFinding] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     accused: dict[str, str] = field(default_factory=dict)
-    placing: Placing = field(default_factory=lambda: Placing(None, {}, False, {}))
+    placing: Placing = field(default_factory=lambda: Placing(None, {}, {}))
 
 
 def harmonise(context: Context, source: ImagerySource) -> None:
@@ -85,14 +85,14 @@ def harmonise(context: Context, source: ImagerySource) -> None:
     # A cube has one grid and one scale: there is nothing to compare.
     if source.raster is None and (settings.levels != "off" or settings.measure_shifts):
         granule = context.tiles_of(context.unit["granule"])
-        tiles = choose_probe_tiles(granule, _seen(context, frozenset(acquisitions)), settings.probe_tiles)
+        tiles = choose_probe_tiles(granule, _seen(context), settings.probe_tiles)
         assert isinstance(context.masking, FetchSettings)
         prober = Prober(source, tiles, context.masking, context.checkpoints, context.threads)
         _probe(context, prober, acquisitions, found)
         if settings.levels != "off":
             _judge(acquisitions, settings, found)
         if settings.measure_shifts:
-            found.placing = place(_standings(acquisitions, found), context.threads, context.log)
+            found.placing = place(_standings(context, acquisitions, found), context.threads, context.log)
     entries = {}
     for name, acquisition in acquisitions.items():
         decision, warnings = _decide(name, settings, found)
@@ -101,10 +101,9 @@ def harmonise(context: Context, source: ImagerySource) -> None:
     table = {
         "granule": context.unit["granule"],
         "probe_tiles": [tile.id for tile in tiles],
-        "max_shift_m": settings.max_shift_m,
+        "used_within_m": settings.used_within_m,
         "reference": found.placing.reference,
         "references": {str(orbit): name for orbit, name in found.placing.references.items()},
-        "datum": "refined reference" if found.placing.is_refined else "median of all",
         "acquisitions": entries,
     }
     write_json(context.output(HARMONY), table)
@@ -138,12 +137,14 @@ def _chosen(context: Context) -> dict[str, Acquisition]:
     return dict(sorted(found.items()))
 
 
-def _seen(context: Context, wanted: frozenset[str]) -> dict[str, float]:
-    """Tile -> sum of the clear shares of some acquisitions."""
+def _seen(context: Context) -> dict[str, float]:
+    """Tile -> sum of the clear shares of all acquisitions of the training year, or of all years where it has none.
+
+    Neither another year nor how many a year are taken changes where acquisitions are compared.
+    """
     seen: dict[str, float] = {}
-    for item in context.inputs("search"):
-        if not item.done:
-            continue
+    searches = [item for item in context.inputs("search") if item.done]
+    for item in [item for item in searches if _is_of_training_year(context, item)] or searches:
         with context.local(item, "search.json") as path:
             tiles: Mapping[str, Sequence[Mapping[str, Any]]] = read_json(path)["tiles"]
         for tile, verdicts in tiles.items():
@@ -151,10 +152,14 @@ def _seen(context: Context, wanted: frozenset[str]) -> dict[str, float]:
             shares = {
                 verdict["acquisition"]: (100 - verdict["nodata_percent"]) * (100 - verdict["cloud_percent"]) / 10_000
                 for verdict in verdicts
-                if verdict["acquisition"] in wanted and verdict["cloud_percent"] is not None
+                if verdict["cloud_percent"] is not None
             }
             seen[tile] = round(seen.get(tile, 0.0) + sum(shares.values()), 6)
     return seen
+
+
+def _is_of_training_year(context: Context, searched: Input) -> bool:
+    return searched.unit["year"] == str(context.training_year)
 
 
 def _probe(context: Context, prober: Prober, acquisitions: Mapping[str, Acquisition], found: _Found) -> None:
@@ -194,12 +199,15 @@ def _judge(acquisitions: Mapping[str, Acquisition], settings: HarmonySettings, f
         }
 
 
-def _standings(acquisitions: Mapping[str, Acquisition], found: _Found) -> list[Standing]:
+def _standings(context: Context, acquisitions: Mapping[str, Acquisition], found: _Found) -> list[Standing]:
+    searches = [item for item in context.inputs("search") if _is_of_training_year(context, item)]
+    training = {output.removesuffix(".json") for item in searches for output in item.marker.outputs}
     return [
         Standing(
             name,
             acquisitions[name].relative_orbit,
             _refined(probe.products),
+            name in training,
             probe.clear_share,
             probe.snow_share,
             probe.edge_images,
@@ -227,8 +235,11 @@ def _decide(name: str, settings: HarmonySettings, found: _Found) -> tuple[Decisi
     if placed is None:
         return Decision(True), warnings
     if placed.shift is None:
-        return Decision(True), [*warnings, f"its shift cannot be measured: {placed.reason}"]
-    if placed.shift.length_m <= settings.max_shift_m:
+        text = f"its shift cannot be measured: {placed.reason}"
+        if settings.unmeasured == "refuse":
+            return Decision(False, text), warnings
+        return Decision(True), [*warnings, text]
+    if placed.shift.length_m <= settings.used_within_m:
         return Decision(True), warnings
     text = f"it is shifted by {placed.shift.length_m:.1f} m, more than {settings.max_shift_m:g} m"
     if settings.above_max_shift == "refuse":

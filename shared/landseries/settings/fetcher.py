@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from landseries.settings.base import Settings, ours, paper
 
 
@@ -32,11 +34,34 @@ class HarmonySettings(Settings):
         "in the report, or off (do not look)",
     )
     measure_shifts: bool = ours(True, "Measure how far each acquisition lies from the others")
-    max_shift_m: float = ours(5.0, "Largest shift (metres) of an acquisition that is used as it is", ge=0, le=40)
+    max_shift_m: float = ours(
+        5.0, "Largest shift (metres) against the reference of an acquisition that is used as it is", ge=0, le=40
+    )
     above_max_shift: Literal["correct", "refuse", "warn"] = ours(
         "correct", "What is done with an acquisition that is shifted further: correct it, refuse it, or only warn"
     )
+    correct_above_m: float = ours(
+        1.0,
+        "Where shifts are corrected, those longer than this (metres) already are; never more than max_shift_m counts",
+        ge=0,
+        le=40,
+    )
+    unmeasured: Literal["use", "refuse"] = ours(
+        "use", "An acquisition whose shift cannot be measured: use it with a warning in the report, or refuse it"
+    )
     probe_tiles: int = ours(4, "Tiles of a granule on which acquisitions are compared, at most", ge=1, le=64)
+
+    @property
+    def used_within_m(self) -> float:
+        """Largest shift in metres of an acquisition that is used as it is, nothing corrected and nothing said."""
+        is_corrected = self.above_max_shift == "correct"
+        return min(self.correct_above_m, self.max_shift_m) if is_corrected else self.max_shift_m
+
+    @model_validator(mode="after")
+    def _what_is_not_measured_is_not_refused(self) -> HarmonySettings:
+        if self.unmeasured == "refuse" and not self.measure_shifts:
+            raise ValueError("unmeasured: refuse would refuse everything where measure_shifts is false; set it to use")
+        return self
 
 
 class FetchSettings(Settings):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from landseries.config import RunConfig, load_config, parse_config
 from landseries.errors import ConfigError
+from landseries.settings.fetcher import HarmonySettings
 from landseries.template import config_template
 
 GOOD: dict[str, Any] = {
@@ -68,6 +69,10 @@ def test_the_template_holds_the_defaults_it_comments_out(tmp_path: Path) -> None
         ({"models": ["multi-year", "multi-year"]}, "each model once"),
         ({"truth": {"path": "truth.tif"}}, "{year}"),
         ({"grid": {"tile_size_px": 333}}, "tile_size_px.*multiple"),
+        (
+            {"fetcher": {"harmony": {"measure_shifts": False, "unmeasured": "refuse"}}},
+            "unmeasured: refuse would refuse",
+        ),
         ({"blocks": {"training": 0.8, "validation": 0.19}}, "at least 0.05"),
     ],
 )
@@ -76,6 +81,20 @@ def test_what_is_wrong_is_named_with_a_remedy(tmp_path: Path, change: dict[str, 
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(write(tmp_path, content))
     assert "run.yaml" in str(caught.value) or "legend" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "within_m"),
+    [
+        ({}, 1.0),
+        ({"max_shift_m": 0.0}, 0.0),
+        ({"correct_above_m": 8.0}, 5.0),
+        ({"above_max_shift": "warn"}, 5.0),
+        ({"above_max_shift": "refuse", "max_shift_m": 7.0}, 7.0),
+    ],
+)
+def test_how_far_an_acquisition_may_lie_and_is_used_as_it_is(settings: dict[str, Any], within_m: float) -> None:
+    assert HarmonySettings(**settings).used_within_m == within_m
 
 
 @pytest.mark.parametrize("content", ["a: [", "just text", "- 1", "", "\x00"])

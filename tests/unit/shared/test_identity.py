@@ -17,6 +17,7 @@ from landseries.stores.local import LocalStore
 INDEX = Unit("index", ("t00000", "2018"))
 TRAIN = Unit("train", ("all", "multi-year"))
 FOREST = Unit("forest", ("all",))
+HARMONY = Unit("harmony", ("cube",))
 
 
 def output(digest: str, key: str = "artifacts/x") -> Output:
@@ -62,6 +63,8 @@ def test_what_does_not_decide_an_index_does_not_enter(changes: dict[str, Any]) -
         (TRAIN, {"seed": 9}),
         (FOREST, {"seed": 9}),
         (INDEX, {"period_start": "02-01"}),
+        (INDEX, {"training_year": 2019}),
+        (HARMONY, {"training_year": 2019}),
     ],
     ids=str,
 )

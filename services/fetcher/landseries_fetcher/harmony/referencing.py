@@ -2,8 +2,8 @@
 
 Acquisitions of one relative orbit look at the ground from the same side, so that they are alike where hills lean. Each
 is measured against the reference of its orbit, the orbits' references against that of the granule, and the sums are
-what counts. The datum is the granule's reference where its geometry was refined; else the median of all, because one
-unrefined acquisition is as wrong as another.
+what counts. The datum is the granule's reference, refined or not: it does not move when other acquisitions come or go,
+so that what was decided on the others stays. What counts for change is where acquisitions lie among each other.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ _SNOW_MAX: Final = 0.05
 _CLEAR_MIN: Final = 0.5
 #: Of references whose geometry is told, told not, and told to be unrefined, the former are preferred.
 _REFINED_RANK: Final = {True: 0, None: 1, False: 2}
+#: Clear shares are compared in steps of this size, so that a little more of it moves no reference.
+_CLEAR_STEP: Final = 0.1
 _ITSELF: Final = ShiftMeasurement(Shift(0.0, 0.0), 0, 1.0, 0.0)
 
 
@@ -37,6 +39,7 @@ class Standing:
         id: the acquisition; ids of one granule sort by time within a platform.
         orbit: relative orbit.
         refined: whether its geometry was refined; None where that is not told.
+        of_training_year: whether the search of the training year chose it.
         clear_share: share of the probe tiles' pixels that are clear views.
         snow_share: share of the clear views that are snow.
         images: reads its probe tiles.
@@ -45,16 +48,22 @@ class Standing:
     id: str
     orbit: int | None
     refined: bool | None
+    of_training_year: bool
     clear_share: float
     snow_share: float
     images: Callable[[], list[EdgeImage]]
 
     @property
-    def rank(self) -> tuple[bool, bool, int, float, str]:
-        """The smallest is the reference: free of snow, clear, refined, the clearest, the first by id."""
+    def rank(self) -> tuple[bool, bool, int, bool, int, str]:
+        """The smallest is the reference: free of snow, clear, refined, of the training year, clearer, the first by id.
+
+        The training year is in every run, so that another year more changes a reference only where it brings a
+        geometry that is refined and the training year has none, or where the training year sees nothing.
+        """
         is_hidden = self.clear_share < _CLEAR_MIN
-        share = -round(self.clear_share, 2)
-        return self.snow_share > _SNOW_MAX, is_hidden, _REFINED_RANK[self.refined], share, self.id
+        clear_steps = round(self.clear_share / _CLEAR_STEP)
+        refined = _REFINED_RANK[self.refined]
+        return self.snow_share > _SNOW_MAX, is_hidden, refined, not self.of_training_year, -clear_steps, self.id
 
 
 @dataclass(frozen=True)
@@ -62,15 +71,13 @@ class Placing:
     """Where the acquisitions of a granule lie.
 
     Attributes:
-        reference: the granule's reference; None without acquisitions.
+        reference: the granule's reference, which is the datum; None without acquisitions.
         references: relative orbit -> its reference.
-        is_refined: whether the datum is the refined reference; else it is the median of all.
-        found: acquisition -> its shift against the datum, rounded to 0.1 m, and how it was measured.
+        found: acquisition -> its shift against the granule's reference, rounded to 0.1 m, and how it was measured.
     """
 
     reference: str | None
     references: Mapping[int | None, str]
-    is_refined: bool
     found: Mapping[str, ShiftMeasurement]
 
 
@@ -83,7 +90,7 @@ def place(standings: Sequence[Standing], threads: int, tell: Callable[[str], Non
         tell: told how it comes along.
     """
     if not standings:
-        return Placing(None, {}, False, {})
+        return Placing(None, {}, {})
     orbits: dict[int | None, list[Standing]] = {}
     for standing in sorted(standings, key=lambda standing: standing.id):
         orbits.setdefault(standing.orbit, []).append(standing)
@@ -96,10 +103,7 @@ def place(standings: Sequence[Standing], threads: int, tell: Callable[[str], Non
         against = _measure_all(members, references[orbit], threads)
         tie = ties[references[orbit].id]
         found |= {name: _sum(one, tie, references[orbit].id) for name, one in against.items()}
-    is_refined = reference.refined is True
-    datum = Shift(0.0, 0.0) if is_refined else _median([one.shift for one in found.values() if one.shift is not None])
-    placed = {name: replace(one, shift=_against(one.shift, datum)) for name, one in found.items()}
-    return Placing(reference.id, {orbit: one.id for orbit, one in references.items()}, is_refined, placed)
+    return Placing(reference.id, {orbit: one.id for orbit, one in references.items()}, found)
 
 
 def _measure_all(members: Sequence[Standing], reference: Standing, threads: int) -> dict[str, ShiftMeasurement]:
@@ -125,19 +129,7 @@ def _sum(own: ShiftMeasurement, tie: ShiftMeasurement, reference: str) -> ShiftM
         return own
     if tie.shift is None:
         return replace(own, shift=None, reason=f"its orbit's reference {reference} cannot be measured: {tie.reason}")
-    shift = Shift(own.shift.north_m + tie.shift.north_m, own.shift.east_m + tie.shift.east_m)
-    return replace(own, shift=shift, error_m=math.hypot(own.error_m, tie.error_m))
-
-
-def _median(shifts: Sequence[Shift]) -> Shift:
-    if not shifts:
-        return Shift(0.0, 0.0)
-    north, east = np.median([(shift.north_m, shift.east_m) for shift in shifts], axis=0)
-    return Shift(float(north), float(east))
-
-
-def _against(shift: Shift | None, datum: Shift) -> Shift | None:
-    if shift is None:
-        return None
     # Adding zero turns a negative zero into a zero.
-    return Shift(round(shift.north_m - datum.north_m, 1) + 0.0, round(shift.east_m - datum.east_m, 1) + 0.0)
+    north_m = round(own.shift.north_m + tie.shift.north_m, 1) + 0.0
+    east_m = round(own.shift.east_m + tie.shift.east_m, 1) + 0.0
+    return replace(own, shift=Shift(north_m, east_m), error_m=math.hypot(own.error_m, tie.error_m))

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from support.archive_bench import HARMONY, SEARCH, archive_bench
 from support.harness import Bench, decided
-from support.tiny_archive import COLUMNS, ROWS, TinyProduct
+from support.tiny_archive import COLUMNS, ROWS, TinyProduct, scene_of
 
 from landseries.artifacts.documents import read_json
 from landseries.artifacts.rasters import read_raster
@@ -37,8 +37,8 @@ def product(month: int, **fields: Any) -> TinyProduct:
     return TinyProduct(start=f"{day}T101021", discriminator=f"{day}T134512", datastrip=f"{day}T101017", **fields)
 
 
-def bench_of(tmp_path: Path, archive: Archive, *products: TinyProduct, name: str = "bench") -> Bench:
-    return archive_bench(tmp_path, name, {"kind": "safe", "path": str(archive(*products))})
+def bench_of(tmp_path: Path, archive: Archive, *products: TinyProduct, name: str = "bench", **fields: Any) -> Bench:
+    return archive_bench(tmp_path, name, {"kind": "safe", "path": str(archive(*products))}, **fields)
 
 
 @dataclass
@@ -86,6 +86,33 @@ def test_what_a_fetch_is_told_is_its_own_alone(tmp_path: Path, archive: Archive)
     assert len(again) == 4
     for name in names:
         assert again[f"{name}.json"].read_bytes() == compared[f"{name}.json"].read_bytes()
+
+
+def test_another_year_moves_neither_probe_tiles_nor_decisions(tmp_path: Path, archive: Archive) -> None:
+    # Two rows of tiles, of 16 pixels of the scene classification each: one year sees the upper, the other the lower.
+    upper, lower = scene_of(), scene_of()
+    upper[24:], lower[:8] = 9, 9
+    halves = [product(month, scene=upper) for month in (3, 7)]
+    later = [
+        TinyProduct(start=f"2019{month:02d}05T101021", discriminator=f"2019{month:02d}05T134512", scene=lower)
+        for month in (3, 5, 7, 9)
+    ]
+    searches = [Unit("search", ("32TQS", year)) for year in ("2018", "2019")]
+    found = []
+    for years, products in (((2018,), halves), ((2018, 2019), [*halves, *later])):
+        settings = {"years": years, "unmeasured": "refuse", "probe_tiles": 1}
+        bench = bench_of(tmp_path, archive, *products, name=str(years[-1]), **settings)
+        compared = bench.run(harmony, HARMONY, {unit: bench.run(search, unit) for unit in searches[: len(years)]})
+        found.append({name: path.read_bytes() for name, path in compared.items()})
+    alone, both = found
+    tables = [json.loads(documents.pop("harmony.json")) for documents in found]
+    assert tables[0]["probe_tiles"] == tables[1]["probe_tiles"]
+    assert tables[0]["references"] == tables[1]["references"] == {"22": halves[0].acquisition}
+    assert len(both) == len(alone) + len(later)
+    assert {name: both[name] for name in alone} == alone
+    refused = tables[0]["acquisitions"][halves[1].acquisition]
+    assert refused["verdict"] == "refused"
+    assert refused["reason"].startswith("its shift cannot be measured: ")
 
 
 def test_an_acquisition_that_cannot_be_read_is_left_to_its_fetch(tmp_path: Path, archive: Archive) -> None:

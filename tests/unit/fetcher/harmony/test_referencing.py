@@ -30,11 +30,12 @@ def standing(
     shift_m: tuple[float, float],
     *,
     refined: bool | None = False,
+    training: bool = True,
     clear: float = 1.0,
     snow: float = 0.0,
     seen: slice = slice(None),
 ) -> Standing:
-    return Standing(name, orbit, refined, clear, snow, lambda: image(*shift_m, seen))
+    return Standing(name, orbit, refined, training, clear, snow, lambda: image(*shift_m, seen))
 
 
 def placed(standings: Iterable[Standing], threads: int = 1) -> Placing:
@@ -56,18 +57,21 @@ def test_sums_over_orbits_against_a_refined_reference() -> None:
             standing("d", 65, (-7.0, 1.0)),
         ]
     )
-    assert (found.reference, found.references, found.is_refined) == ("c", {22: "a", 65: "c"}, True)
+    assert (found.reference, found.references) == ("c", {22: "a", 65: "c"})
     for name, expected in {"a": (4, -5), "b": (-6, 6), "c": (0, 0), "d": (-9, -1)}.items():
         assert metres(found, name) == pytest.approx(expected, abs=1.0), name
     assert all(value == round(value, 1) for name in "abcd" for value in metres(found, name))
 
 
-def test_the_median_of_all_is_the_datum_where_nothing_is_refined() -> None:
-    shifts = [(0.0, 0.0), (10.0, 2.0), (11.0, 3.0), (9.0, 2.0), (10.0, 1.0)]
-    found = placed(standing(f"a{n}", 22, shift_m, refined=None) for n, shift_m in enumerate(shifts))
-    assert not found.is_refined
-    assert metres(found, "a0") == pytest.approx((-10, -2), abs=0.5)
-    assert metres(found, "a1") == pytest.approx((0, 0), abs=0.5)
+def test_other_years_move_nothing_of_what_is_there() -> None:
+    shifts = [(0.0, 0.0), (10.0, 2.0), (11.0, 3.0), (9.0, 2.0)]
+    there = [standing(f"b{n}", 22 + n % 2, shift_m, clear=0.7) for n, shift_m in enumerate(shifts)]
+    more = [standing(f"a{n}", 22 + n, (-8.0, -8.0), training=False) for n in range(3)]
+    alone, together = placed(there), placed([*more, *there])
+    assert alone.reference == together.reference == "b0"
+    assert metres(alone, "b2") == pytest.approx((11, 3), abs=1.0)
+    assert {name: together.found[name] for name in alone.found} == alone.found
+    assert metres(together, "a2") == pytest.approx((-8, -8), abs=1.0)
 
 
 def test_what_cannot_be_measured_says_why() -> None:
@@ -92,7 +96,10 @@ def test_what_cannot_be_measured_says_why() -> None:
         ({"clear": 0.5, "refined": False}, {"clear": 0.49, "refined": True}),
         ({"refined": True, "clear": 0.6}, {"refined": None, "clear": 0.9}),
         ({"refined": None, "clear": 0.6}, {"refined": False, "clear": 0.9}),
+        ({"refined": True, "training": False}, {"refined": None}),
+        ({"clear": 0.6}, {"clear": 0.9, "training": False}),
         ({"clear": 0.9}, {"clear": 0.8}),
+        ({}, {"clear": 0.97}),
         ({}, {}),
     ],
 )
@@ -108,4 +115,4 @@ def test_threads_and_order_change_nothing() -> None:
 
 
 def test_nothing_to_place() -> None:
-    assert placed([]) == Placing(None, {}, False, {})
+    assert placed([]) == Placing(None, {}, {})
