@@ -65,7 +65,7 @@ class SasSigner:
             # Not through the gate of the files: whoever needs a token holds one of its connections already.
             answer = self._pool.request("GET", self._url, preload_content=False, redirect=False, retries=False)
             try:
-                content = answer.read(_ANSWER_BYTES_MAX)
+                content = answer.read(_ANSWER_BYTES_MAX, decode_content=False)
             finally:
                 answer.release_conn()
         except (HTTPError, OSError) as error:
