@@ -114,9 +114,7 @@ def test_before_there_was_a_list_there_was_no_offset(baseline: tuple[int, int]) 
 @pytest.mark.parametrize("content", ["", "<BOA_ADD_OFFSET_VALUES_LIST/>"])
 @pytest.mark.parametrize("baseline", [(4, 0), (5, 10)])
 def test_a_baseline_with_offsets_and_no_list_is_refused(baseline: tuple[int, int], content: str) -> None:
-    with pytest.raises(
-        BadMetadata, match=r"baseline is 0[45]\.[01]0, and its metadata has no BOA_ADD"
-    ):
+    with pytest.raises(BadMetadata, match=r"baseline is 0[45]\.[01]0, and its metadata has no BOA_ADD"):
         parse_offsets(fromstring(f"<r>{content}</r>"), baseline)
 
 
