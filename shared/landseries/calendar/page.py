@@ -66,7 +66,7 @@ def _totals(calendar: Sequence[GranuleYear], years: Sequence[int], is_local: boo
         rows.append(
             (
                 str(year),
-                str(sum(len(found.looks) for found in of_year)),
+                str(sum(found.acquisitions for found in of_year)),
                 str(sum(found.taken for found in of_year)),
                 f"{median(gap for gap, _ in gaps):.0f} days" if gaps else "–",
                 f"{gaps[-1][0]:.0f} days" if gaps else "–",
@@ -90,7 +90,7 @@ def _panel(found: GranuleYear) -> str:
     headings = ("date", "acquisition", "cloud", "no data", "taken", "to fetch", "why not")
     rows = ((_row(look, len(found.tiles)), "" if look.kinds["taken"] else "left") for look in found.looks)
     return (
-        f'<div class="panel"><h3>{escape(found.granule)}: {found.taken} of {len(found.looks)} acquisitions taken by '
+        f'<div class="panel"><h3>{escape(found.granule)}: {found.taken} of {found.acquisitions} acquisitions taken by '
         f"some of {len(found.tiles)} tiles</h3>{year_chart(found)}<details><summary>All acquisitions</summary>"
         f"{_table(headings, rows)}</details></div>"
     )

@@ -51,6 +51,7 @@ class Look:
         sensed: start of sensing, UTC.
         verdicts: by tile.
         fetch_bytes: what a fetch of the tiles that take it moves, roughly.
+        acquisition: to which a product belongs that is left out; empty where that is `name`.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Look:
     sensed: datetime
     verdicts: Mapping[str, Verdict]
     fetch_bytes: int
+    acquisition: str = ""
 
     @cached_property
     def kinds(self) -> Counter[str]:
@@ -94,6 +96,11 @@ class GranuleYear:
     looks: tuple[Look, ...] = ()
     longest_gap_days: Mapping[str, float] = field(default_factory=dict)
     refused: str = ""
+
+    @property
+    def acquisitions(self) -> int:
+        """How many acquisitions there are, each counted once, however many duplicates of it were left out."""
+        return len({look.acquisition or look.name for look in self.looks})
 
     @property
     def taken(self) -> int:
@@ -151,16 +158,25 @@ def _read(store: Store, run: OpenRun) -> Iterator[GranuleYear]:
 def _looks(content: Mapping[str, Any]) -> tuple[Look, ...]:
     verdicts: dict[str, dict[str, Verdict]] = {}
     sensed: dict[str, datetime] = {}
+    belongs: dict[str, str] = {}
     for tile, entries in content["tiles"].items():
         for entry in entries:
             # A product that is left out stands for itself; the halves of an acquisition share one verdict.
             name = entry["product"] if entry["kind"] == "unusable" else entry["acquisition"]
+            belongs[name] = entry["acquisition"]
             sensed[name] = datetime.fromisoformat(entry["datetime"])
             verdicts.setdefault(name, {})[tile] = Verdict(
                 entry["kind"], entry["reason"], entry["cloud_percent"], entry["nodata_percent"]
             )
     looks = [
-        Look(name, _label(name, content["acquisitions"]), sensed[name], found, content["fetch_bytes"].get(name, 0))
+        Look(
+            name=name,
+            label=_label(name, content["acquisitions"]),
+            sensed=sensed[name],
+            verdicts=found,
+            fetch_bytes=content["fetch_bytes"].get(name, 0),
+            acquisition=belongs[name],
+        )
         for name, found in verdicts.items()
     ]
     return tuple(sorted(looks, key=lambda look: (look.sensed, look.name)))

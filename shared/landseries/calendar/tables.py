@@ -49,7 +49,7 @@ def totals_table(calendar: Sequence[GranuleYear], is_local: bool) -> Table:
         gaps = gaps_of(of_year)
         table.add_row(
             str(year),
-            str(sum(len(found.looks) for found in of_year)),
+            str(sum(found.acquisitions for found in of_year)),
             str(sum(found.taken for found in of_year)),
             f"{median(gap for gap, _ in gaps):.0f} days" if gaps else "",
             f"{gaps[-1][0]:.0f} days, {gaps[-1][1]}" if gaps else "",

@@ -95,6 +95,7 @@ def test_what_is_read(store: LocalStore, plan: RunPlan) -> None:
     assert (copy.kinds, copy.cloud_percent) == ({"unusable": 2}, None)
     assert cloudy.kinds == {"cloudy": 2}
     assert (done.taken, done.fetch_bytes) == (1, 3 * 2**20)
+    assert done.acquisitions == 2, "the copy is of an acquisition that is there already"
     assert (refused.looks, refused.refused) == ((), "no product <of> 2019")
 
 
@@ -129,7 +130,7 @@ def test_lines_of_all_tiles(store: LocalStore, plan: RunPlan) -> None:
     assert lines[3].split() == ["2018-01-05", "S2A", "R022", "N0206", "0/2", "a", "duplicate", "of", "upper"]
     assert lines[4].split()[-3:] == ["0/2", "cloudy", "(2)"]
     totals = _printed(totals_table(calendar, False)).splitlines()
-    assert totals[1].split()[:5] == ["2018", "3", "1", "200", "days"]
+    assert totals[1].split()[:5] == ["2018", "2", "1", "200", "days"]
     assert "201 days" in totals[1]
     assert totals[1].rstrip().endswith("about 3.0 MiB")
     assert "nothing: local" in _printed(totals_table(calendar, True))
