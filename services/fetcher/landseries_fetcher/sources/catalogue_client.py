@@ -22,6 +22,7 @@ from landseries.errors import ConfigError, SourceError
 from landseries_fetcher.remote.answers import BoundedAdapter
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import Gate, RemoteError
+from landseries_fetcher.remote.reasons import reason_of
 
 _LOG: Final = logging.getLogger(__name__)
 _TIMEOUT_S: Final = (10.0, 60.0)
@@ -185,7 +186,7 @@ class _PatientAdapter(BoundedAdapter):
                     # Its body is read while the connection is ours: it may break off as well.
                     answer = super(_PatientAdapter, self).send(request, *args, **kwargs)
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                raise Interrupted(f"{type(error).__name__} while the server was asked") from error
+                raise Interrupted(reason_of(error)) from error
             if answer.status_code in _AWAY:
                 raise Interrupted(f"status {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
             answers.append(answer)

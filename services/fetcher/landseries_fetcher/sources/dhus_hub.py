@@ -23,6 +23,7 @@ from landseries.errors import ConfigError, SourceError
 from landseries_fetcher.remote.answers import BoundedAdapter
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import OpenGate
+from landseries_fetcher.remote.reasons import reason_of
 from landseries_fetcher.sources.metadata import ProductName, parse_name
 
 #: Digests that hubs give, the strongest first.
@@ -251,7 +252,7 @@ class Hub:
         try:
             yield
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise Interrupted(f"{type(error).__name__}: {str(error)[:160]}") from error
+            raise Interrupted(reason_of(error)) from error
         except (known.LTAError, known.LTATriggered):
             raise
         except known.UnauthorizedError as error:

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from landseries_fetcher.remote.http_ranges import Signed
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import RemoteError, RemoteForbidden
+from landseries_fetcher.remote.reasons import reason_of
 
 #: A token is not used any more so long before it runs out: a slow body must still come through.
 _MARGIN_S: Final = 120.0
@@ -69,7 +70,7 @@ class SasSigner:
             finally:
                 answer.release_conn()
         except (HTTPError, OSError) as error:
-            raise Interrupted(f"{type(error).__name__} while a token was asked for") from error
+            raise Interrupted(f"{reason_of(error)}, when a token was asked for") from error
         if answer.status in _AWAY:
             raise Interrupted(f"status {answer.status}", retry_after_s(answer.headers.get("Retry-After")))
         if answer.status in (401, 403):
