@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.archive_bench import SEARCH, archive_bench
+from support.archive_bench import HARMONY, SEARCH, archive_bench
 from support.catalogue_run import put_into_catalogue, through_the_year
 from support.dhus_server import dhus
-from support.harness import Bench
+from support.harness import Bench, decided
 from support.range_server import RangeServer, range_server
 from support.stac_server import StacServer, stac_server
 
@@ -71,17 +71,17 @@ def test_a_catalogue_that_goes_away_and_comes_back(catalogue: Bench, api: StacSe
 
 
 @pytest.mark.parametrize("fault", ["status_503", "status_429", "reset", "no_answer", "truncated"])
-def test_files_that_go_away_and_come_back(catalogue: Bench, store: RangeServer, fault: str) -> None:
+def test_files_that_go_away_and_come_back(tmp_path: Path, catalogue: Bench, store: RangeServer, fault: str) -> None:
     store.fault = lambda path: fault
     with pytest.raises(SourceAway):
         catalogue.run(search, SEARCH)
     store.fault = lambda path: None
-    searched = catalogue.run(search, SEARCH)
+    given = {SEARCH: catalogue.run(search, SEARCH), HARMONY: decided(tmp_path, PRODUCT.acquisition)}
     store.fault = lambda path: fault
     with pytest.raises(SourceAway):
-        catalogue.run(fetch, FETCH, {SEARCH: searched})
+        catalogue.run(fetch, FETCH, given)
     store.fault = lambda path: None
-    assert len(catalogue.run(fetch, FETCH, {SEARCH: searched})) == 4
+    assert len(catalogue.run(fetch, FETCH, given)) == 4
 
 
 def test_a_server_that_is_not_there_at_all(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_hub_that_goes_away_and_comes_back_and_one_that_refuses(tmp_path: Path
         with pytest.raises(SourceAway, match="HTTP 503"):
             bench.run(search, SEARCH)
         hub.faults.share = 0.0
-        searched = bench.run(search, SEARCH)
+        given = {SEARCH: bench.run(search, SEARCH), HARMONY: decided(tmp_path, PRODUCT.acquisition)}
         hub.login = ("somebody", "secret")
         with pytest.raises(ConfigError, match=r"source\.api_url: .*LANDSERIES_DHUS_USER"):
-            bench.run(fetch, FETCH, {SEARCH: searched})
+            bench.run(fetch, FETCH, given)
