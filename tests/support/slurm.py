@@ -69,10 +69,10 @@ def jobs_named(beginning: str) -> list[tuple[str, str, str]]:
     return [(number, name, state) for number, name, state in found if name.startswith(beginning)]
 
 
-def write_site(folder: Path, name: str, partitions: dict[str, dict[str, Any]]) -> Path:
-    """A profile whose jobs lie in a folder; returns its path."""
+def write_site(folder: Path, name: str, partitions: dict[str, dict[str, Any]], spool: Path) -> Path:
+    """A profile in a folder; returns its path."""
     path = folder / f"{name}.yaml"
-    content = {"name": name, "spool": str(folder / "spool"), "poll_s": 0.5, "partitions": partitions}
+    content = {"name": name, "spool": str(spool), "poll_s": 0.5, "partitions": partitions}
     path.write_text(yaml.safe_dump(content))
     return path
 

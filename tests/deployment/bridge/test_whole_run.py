@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from support.delivery import Workers, queues_of, ready_messages, wait_for, workers
 from support.slurm import cpu_partition, gpu_partition, jobs_named, slurm, write_site
-from support.small_run import artifacts, landseries, run_embedded, simulate_archive, write_config
+from support.small_run import artifacts, configuration, landseries, run_embedded, simulate_archive, write_config
 
 from landseries.brokers.names import BRIDGED
 from landseries.connections import BrokerConnection, StoreConnection
@@ -39,10 +40,10 @@ RUN_S = 900.0
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
-    """The configuration, and every artifact of the embedded run."""
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The configuration, and the digest of every artifact of the embedded run."""
     folder = tmp_path_factory.mktemp("reference")
-    config = write_config(simulate_archive(folder / "archive"), folder / "small.yaml", RUN)
+    config = write_config(folder, configuration(simulate_archive(folder / "archive"), RUN))
     run_embedded(config, folder / "work", jobs=2)
     return config, artifacts(LocalStore(folder / "work" / "store"))
 
@@ -94,12 +95,22 @@ class Stage:
 
 
 @pytest.fixture
+def spool() -> Iterator[Path]:
+    """A folder that other users see as well: containers may run as one."""
+    with tempfile.TemporaryDirectory(prefix="landseries-spool-") as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@pytest.fixture
 def stage(vhost: BrokerConnection, bucket: StoreConnection, tmp_path: Path) -> Iterator[Stage]:
     with workers(tmp_path / "workers", vhost, bucket) as started:
         yield Stage(tmp_path, vhost, bucket, started)
 
 
-def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Path, dict[str, bytes]]) -> None:
+def test_every_compute_stage_in_its_partition(
+    stage: Stage, reference: tuple[Path, dict[str, str]], spool: Path
+) -> None:
     config, wanted = reference
     booster, gres = gpu_partition()
     with cpu_partition() as cpu:
@@ -115,6 +126,7 @@ def test_every_compute_stage_in_its_partition(stage: Stage, reference: tuple[Pat
                 | {"services": list(BRIDGED[4:]), "partition": booster, "units_per_job": 8}
                 | ({"gres": gres} if gres else {}),
             },
+            spool,
         )
         for _ in range(2):  # bridges of a site share its messages, and take turns at its jobs
             stage.bridge(site)
@@ -143,7 +155,7 @@ def called_in_sif() -> str:
 
 @pytest.mark.parametrize("how", ["python", "apptainer"])
 def test_training_and_mapping_by_jobs_while_much_goes_wrong(
-    stage: Stage, reference: tuple[Path, dict[str, bytes]], how: str
+    stage: Stage, reference: tuple[Path, dict[str, str]], spool: Path, how: str
 ) -> None:
     """The bridge is killed twice, a job fails at first, one is cancelled, and every message comes several times."""
     config, wanted = reference
@@ -160,6 +172,7 @@ def test_training_and_mapping_by_jobs_while_much_goes_wrong(
         stage.folder,
         f"s-{uuid.uuid4().hex[:8]}",
         {"train": section | {"services": ["trainer"]}, "map": section | {"services": ["mapper"]}},
+        spool,
     )
     bridge = stage.bridge(site)
     for service in sorted(set(SERVICES) - {"trainer", "mapper"}):
@@ -168,7 +181,7 @@ def test_training_and_mapping_by_jobs_while_much_goes_wrong(
     labels: set[str] = set()
 
     def submitted(beginning: str, ending: str = "") -> list[str]:
-        folders = [path.name for path in (stage.folder / "spool").glob("*/ls-*")]
+        folders = [path.name for path in spool.glob("*/ls-*")]
         found = [job for name in folders for job in jobs_named(name)]
         labels.update(f"{number} {name}" for number, name, _ in found)
         return [number for number, name, _ in found if name.startswith(beginning) and name.endswith(ending)]
