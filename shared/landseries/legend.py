@@ -146,12 +146,26 @@ class Legend(BaseModel):
                 "reference.legend, whose `coding: corine` reads CORINE codes, `coding: direct` any others"
             )
 
-    def _check_corine(self, codes: npt.NDArray[Any]) -> None:
-        """A map of other codes would be read as CORINE's numbers 1..44 where it has such values."""
+    def unknown_codes(self, codes: npt.NDArray[Any]) -> tuple[list[int], float]:
+        """Codes of an existing map of which nothing is known, and their share of all places that have a code.
+
+        Args:
+            codes: integer array of any shape; values up to 0 are places without a code.
+
+        Returns:
+            None and 0.0 with `coding: direct`, where such codes are errors.
+        """
+        if self.coding != "corine":
+            return [], 0.0
         values, counts = np.unique(codes[codes > 0], return_counts=True)
         known = np.isin(values, [*range(1, len(CORINE_CODES) + 1), *CORINE_CODES, *self.nodata_codes])
-        foreign = values[~known].tolist()
-        if len(foreign) > 1 and counts[~known].sum() > _FOREIGN_SHARE * counts.sum():
+        foreign: list[int] = values[~known].tolist()
+        return foreign, float(counts[~known].sum() / max(counts.sum(), 1))
+
+    def _check_corine(self, codes: npt.NDArray[Any]) -> None:
+        """A map of other codes would be read as CORINE's numbers 1..44 where it has such values."""
+        foreign, share = self.unknown_codes(codes)
+        if len(foreign) > 1 and share > _FOREIGN_SHARE:
             raise ConfigError(
                 f"the map holds {foreign[:10]}, which are no CORINE codes; name the legend of this map as "
                 f"reference.legend ({', '.join(shipped_legends())}, or a file), or add what is no data to the "

@@ -18,6 +18,25 @@ _EXAMPLES: dict[str, Any] = {
     "reference": {"path": "clc2018.tif", "year": 2018, "legend": "corine"},
 }
 
+#: Sources in place of the example's, and what each is or needs.
+OTHER_SOURCES: tuple[tuple[dict[str, Any], str], ...] = (
+    (
+        {"kind": "cdse", "cache": "cache", "cache_gib": 50},
+        "Copernicus Data Space; LANDSERIES_CDSE_ACCESS_KEY and LANDSERIES_CDSE_SECRET_KEY (or ..._FILE) hold the keys",
+    ),
+    ({"kind": "earth-search", "cache": "cache"}, "Earth Search on AWS, which anybody may read"),
+    ({"kind": "planetary-computer", "cache": "cache"}, "the Planetary Computer, which anybody may read"),
+    (
+        {"kind": "stac", "url": "https://HOST/stac/v1", "collection": "sentinel-2-l2a", "cache": "cache"},
+        "any STAC API with Sentinel-2 L2A; `assets` names its bands, `s3_endpoint` the bucket of s3:// addresses",
+    ),
+    (
+        {"kind": "dhus", "api_url": "https://HOST/dhus", "cache": "cache"},
+        "a DHuS hub; LANDSERIES_DHUS_USER and LANDSERIES_DHUS_PASSWORD (or ..._PASSWORD_FILE) hold the account",
+    ),
+    ({"kind": "cube", "paths": ["cube.nc"], "features": {"B04": "red", "B08": "nir"}}, "a data cube: NetCDF or Zarr"),
+)
+
 _HEAD = """\
 ## A landseries run. Check it with `landseries check FILE`, start it with `landseries run FILE`.
 ## Only the fields without `#` in front are needed; the others stand at their defaults, with where those come from:
@@ -33,6 +52,7 @@ def config_template() -> str:
         if name in _EXAMPLES:
             lines += ["", f"## {field.description}"]
             lines.append(_example(name))
+            lines += _other_sources() if name == "source" else []
         else:
             lines += ["", *_commented(name, field, "")]
     return "\n".join(lines) + "\n"
@@ -53,8 +73,19 @@ def _example(name: str) -> str:
     return "\n".join(lines)
 
 
+def _other_sources() -> list[str]:
+    """Prose, because a file has one source: whoever wants another writes its line in place of the example."""
+    lines = [
+        "##",
+        "## Or one of these in its place; where `cache` is left out, the user's cache folder holds what was read:",
+    ]
+    for fields, about in OTHER_SOURCES:
+        lines += [f"##   source: {_flow(fields)}", f"##     {about}"]
+    return lines
+
+
 def _flow(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True)
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000)
     return text.strip().removesuffix("...").strip()
 
 

@@ -5,6 +5,7 @@ One rule for all: a pixel has the code of the place where its centre lies.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,9 @@ from landseries_fetcher.polygons import in_degrees
 if TYPE_CHECKING:
     from landseries_fetcher.vector_map import VectorMap
 
+_LOG: Final = logging.getLogger(__name__)
+#: A map of which nothing is known of a larger share is perhaps another map than its legend.
+_UNKNOWN_SHARE: Final = 0.1
 #: Code of pixels that the map does not cover.
 OUTSIDE: Final = -1
 #: Codes above this are no-data in every legend.
@@ -101,6 +105,16 @@ def check_map(loaded: LoadedConfig, bounds_lonlat: tuple[float, float, float, fl
         loaded.legend.check_fit(codes)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error} (the map is {name})") from error
+    unknown, share = loaded.legend.unknown_codes(codes)
+    if share > _UNKNOWN_SHARE:
+        _LOG.warning(
+            "%s: %.0f %% of %s over the area have %s, which no CORINE map has: they count as no data; add the code to "
+            "`nodata_codes` of a copy of the legend if that is right",
+            where,
+            100 * share,
+            name,
+            f"the code {unknown[0]}" if len(unknown) == 1 else f"the codes {unknown[:10]}",
+        )
 
 
 def warp_codes(path: Path, raster: Raster) -> npt.NDArray[np.int32]:

@@ -17,6 +17,8 @@ _STEP_M: Final = 1000.0
 _STEP_DEGREES: Final = 0.01
 #: What is kept around the grid when polygons are cut, so that the cut itself lies outside.
 _MARGIN: Final = 0.05
+#: No projection has coordinates so large, in metres, feet or degrees.
+_FARTHEST: Final = 1e10
 
 Box = tuple[float, float, float, float]
 Geometries = npt.NDArray[np.object_]
@@ -29,13 +31,14 @@ def repair(geometries: Geometries) -> tuple[Geometries, npt.NDArray[np.bool_], n
         geometries: (features,) polygons or multipolygons; None where a feature has no geometry.
 
     Returns:
-        The geometries; which of them were repaired; and which cannot be, because a coordinate is no number (these
-        are None).
+        The geometries; which of them were repaired; and which cannot be, because a coordinate is no number, or of no
+        place on Earth (these are None).
     """
     invalid = ~shapely.is_missing(geometries) & ~shapely.is_valid(geometries)
     hopeless = np.zeros(len(geometries), dtype=bool)
     for index in np.flatnonzero(invalid):
-        hopeless[index] = not np.isfinite(shapely.get_coordinates(geometries[index])).all()
+        # Not "any beyond": no order holds of what is no number.
+        hopeless[index] = not (np.abs(shapely.get_coordinates(geometries[index])) < _FARTHEST).all()
     repaired = invalid & ~hopeless
     result = geometries.copy()
     result[hopeless] = None

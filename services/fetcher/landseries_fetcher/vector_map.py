@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import glob
 import re
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -129,7 +131,7 @@ class VectorMap:
             SourceError: the file cannot be read, or a geometry is broken beyond repair.
             ConfigError: a code is no whole number, or a feature is no polygon.
         """
-        try:
+        with _reading(str(self)):
             _, ids, outlines, (values,) = pyogrio.raw.read(
                 self.path,
                 layer=self.layer,
@@ -140,8 +142,6 @@ class VectorMap:
                 return_fids=True,
                 force_2d=True,
             )
-        except (*_FAILURES, UnicodeDecodeError) as error:
-            raise SourceError(f"{self} cannot be read: {error}") from error
         order = np.argsort(ids, kind="stable")
         ids, outlines, values = ids[order], outlines[order], values[order]
         geometries = shapely.from_wkb(outlines, on_invalid="ignore")
@@ -261,10 +261,8 @@ def _is_raster(path: Path) -> bool:
 
 
 def _layers(path: Path) -> set[str]:
-    try:
+    with _reading(f"reference.path: {path}"):
         return {str(name) for name, kind in pyogrio.list_layers(path) if kind is not None}
-    except _FAILURES as error:
-        raise SourceError(f"reference.path: {path} cannot be read as a vector map: {error}") from error
 
 
 def _choose_layer(path: Path, layers: set[str], layer: str | None, field: str | None) -> str:
@@ -300,8 +298,26 @@ def _matching(fields: Sequence[str], field: str | None) -> list[str]:
 
 
 def _info(path: Path, layer: str, with_bounds: bool = False) -> dict[str, Any]:
-    try:
+    with _reading(f"reference.path: {path}, layer {layer}"):
         found: dict[str, Any] = pyogrio.read_info(path, layer=layer, force_total_bounds=with_bounds)
-    except _FAILURES as error:
-        raise SourceError(f"reference.path: {path}, layer {layer} cannot be read: {error}") from error
     return found
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """While the context is open, failures of the library become errors that say what was read.
+
+    GDAL warns on its way to a failure; what it warns of is in the error, and the warning would stand there alone.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    except (*_FAILURES, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise SourceError(
+            f"{what} cannot be read as a vector map: the file is damaged, or no such map; get it again ({reason})"
+        ) from error

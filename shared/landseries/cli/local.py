@@ -43,6 +43,7 @@ def check(config: ConfigPath, workdir: Workdir = Path("work")) -> None:
 
     loaded, source = describe_source(config)
     warn_of_missing_years(loaded, source)
+    warn_of_missing_keys(loaded)
     plan = make_plan(loaded, source, settle_numerics(loaded))
     pixels = sum(tile.width * tile.height for tile in plan.tile.values())
     out.print(
@@ -84,7 +85,7 @@ def run(
     from landseries.plan import make_plan
     from landseries.planning import check_numerics, describe_source, settle_numerics
 
-    loaded, source = describe_source(config)
+    loaded, source = describe_source(config, reads_here=True)
     warn_of_missing_years(loaded, source)
     plan = make_plan(loaded, source, settle_numerics(loaded))
     check_numerics(plan.numerics)
@@ -143,6 +144,15 @@ def warn_of_missing_years(loaded: LoadedConfig, source: SourceDescription) -> No
     for year in missing_years(loaded, source):
         text = f"the source has no product of {year}: that year will be refused, the others go on"
         warn(text)
+
+
+def warn_of_missing_keys(loaded: LoadedConfig) -> None:
+    """Print a warning where the keys of the source are not known here: who reads its pixels needs them."""
+    from landseries.planning import missing_keys
+
+    keys = missing_keys(loaded.run.source)
+    if keys is not None:
+        warn(f"{keys}; `landseries run` and every worker of the fetcher need them")
 
 
 def unit_name(message: object) -> str:

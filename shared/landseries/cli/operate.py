@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from landseries.cli.console import AnyStore, ConfigPath, RunName, chosen_store, known_plan, out, say
-from landseries.cli.local import warn_of_missing_years
+from landseries.cli.local import warn_of_missing_keys, warn_of_missing_years
 from landseries.errors import LandseriesError
 
 
@@ -32,6 +32,7 @@ def submit(config: ConfigPath) -> None:
 
     loaded, source = describe_source(config)
     warn_of_missing_years(loaded, source)
+    warn_of_missing_keys(loaded)
     plan = make_plan(loaded, source, settle_numerics(loaded))
     store = open_store(store_connection())
     with RabbitBroker(broker_connection()) as broker, counting(out, "messages") as progress:

@@ -45,7 +45,7 @@ def search(
     from landseries.plan import make_plan
     from landseries.planning import describe_source, settle_numerics
 
-    loaded, source = describe_source(config)
+    loaded, source = describe_source(config, reads_here=True)
     warn_of_missing_years(loaded, source)
     plan = make_plan(loaded, source, settle_numerics(loaded))
     only = None if tile is None else check_tile(plan, tile)

@@ -106,9 +106,16 @@ def test_offsets_of_the_list_go_by_band_id() -> None:
     }
 
 
-@pytest.mark.parametrize(("baseline", "offset"), [((2, 14), 0), ((3, 1), 0), ((4, 0), -1000), ((5, 10), -1000)])
-def test_without_a_list_the_baseline_decides(baseline: tuple[int, int], offset: int) -> None:
-    assert parse_offsets(fromstring("<r/>"), baseline) == (dict.fromkeys(BANDS, offset), "baseline")
+@pytest.mark.parametrize("baseline", [(2, 14), (3, 1), (3, 99)])
+def test_before_there_was_a_list_there_was_no_offset(baseline: tuple[int, int]) -> None:
+    assert parse_offsets(fromstring("<r/>"), baseline) == (dict.fromkeys(BANDS, 0), "baseline")
+
+
+@pytest.mark.parametrize("content", ["", "<BOA_ADD_OFFSET_VALUES_LIST/>"])
+@pytest.mark.parametrize("baseline", [(4, 0), (5, 10)])
+def test_a_baseline_with_offsets_and_no_list_is_refused(baseline: tuple[int, int], content: str) -> None:
+    with pytest.raises(BadMetadata, match=r"baseline is 0[45]\.[01]0, and its metadata has no BOA_ADD"):
+        parse_offsets(fromstring(f"<r>{content}</r>"), baseline)
 
 
 def test_a_list_beats_the_baseline() -> None:

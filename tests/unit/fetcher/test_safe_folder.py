@@ -65,6 +65,14 @@ def test_a_duplicate_takes_over_where_the_better_one_cannot_be_read(archive: Arc
     assert [(left.product, left.reason) for left in found.left] == [(new.name, "SCL is truncated")]
 
 
+def test_a_product_without_the_offsets_of_its_baseline_is_left_for_its_duplicate(archive: Archive) -> None:
+    old, new = TinyProduct(), TinyProduct(baseline="0500", discriminator="20221005T101010", offset=None, level=3_000)
+    found = SafeFolder(archive(old, new)).catalogue("32TQS", YEAR, {})
+    assert [[p.id for p in a.products] for a in found.acquisitions] == [[old.name]]
+    assert [left.product for left in found.left] == [new.name]
+    assert "no BOA_ADD_OFFSET_VALUES_LIST" in found.left[0].reason
+
+
 def test_other_granules_years_and_files_are_not_looked_at(archive: Archive) -> None:
     folder = archive(
         TinyProduct(),

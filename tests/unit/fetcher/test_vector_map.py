@@ -246,6 +246,24 @@ def test_what_is_no_map_of_polygons(tmp_path: Path) -> None:
         open_vector_map(tmp_path / "text.gpkg")
 
 
+@pytest.mark.parametrize("way", ["cut", "blank", "garbled"])
+@pytest.mark.filterwarnings("error")
+def test_a_damaged_file_is_called_damaged_and_warns_of_nothing_else(tmp_path: Path, way: str) -> None:
+    path = _write(tmp_path / "map.gpkg", _cells("EPSG:3035"), ["312"] * 200, crs="EPSG:3035")
+    content = bytearray(path.read_bytes())
+    if way == "cut":
+        del content[len(content) // 2 :]
+    elif way == "blank":
+        content[len(content) // 3 : -4096] = bytes(len(content) - 4096 - len(content) // 3)
+    else:
+        chance = np.random.default_rng(3)
+        for place in chance.integers(100, len(content), 2_000):
+            content[place] = chance.integers(256)
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"map\.gpkg.* (is damaged|are broken)"):
+        open_vector_map(path).check(LONLAT)
+
+
 def test_a_check_reads_the_area_and_tells_a_map_of_elsewhere(tmp_path: Path) -> None:
     left, bottom, right, top = TILE.bounds
     shapes = [shapely.box(left, bottom, right, top), shapely.box(left + 90_000, bottom, right + 90_000, top)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from landseries.config import RunConfig, load_config, parse_config
 from landseries.errors import ConfigError
 from landseries.settings.fetcher import HarmonySettings
-from landseries.template import config_template
+from landseries.template import OTHER_SOURCES, config_template
 
 GOOD: dict[str, Any] = {
     "name": "demo",
@@ -32,6 +32,16 @@ def write(folder: Path, content: Any) -> Path:
 def test_the_template_is_a_valid_configuration(tmp_path: Path) -> None:
     loaded = load_config(write(tmp_path, config_template()))
     assert loaded.run.name == "my-valley"
+
+
+@pytest.mark.parametrize("place", range(len(OTHER_SOURCES)))
+def test_the_other_sources_of_the_template_are_valid_in_the_place_of_its_own(tmp_path: Path, place: int) -> None:
+    text = config_template()
+    offered = [line.removeprefix("##   ") for line in text.splitlines() if line.startswith("##   source: ")]
+    assert len(offered) == len(OTHER_SOURCES)
+    start, end = text.index("source:\n"), text.index("##\n## Or one of these")
+    loaded = load_config(write(tmp_path, f"{text[:start]}{offered[place]}\n{text[end:]}"))
+    assert loaded.run.source.kind == OTHER_SOURCES[place][0]["kind"]
 
 
 def test_the_template_holds_the_defaults_it_comments_out(tmp_path: Path) -> None:

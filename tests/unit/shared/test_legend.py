@@ -161,3 +161,10 @@ def test_a_map_without_any_class_does_not_fit() -> None:
         CORINE.check_fit(np.array([255, 0, 48]))
     with pytest.raises(ConfigError, match="no pixel of any class"):
         CORINE.check_fit(np.array([], dtype=np.int32))
+
+
+def test_the_share_of_codes_that_corine_does_not_have() -> None:
+    codes = np.array([-1, 0, 111, 312, 312, 255, 77, 77, 77, 77])
+    assert CORINE.unknown_codes(codes) == ([77], 0.5)
+    assert CORINE.unknown_codes(np.array([-1, 0])) == ([], 0.0)
+    assert load_legend("worldcover").unknown_codes(codes) == ([], 0.0)

@@ -25,6 +25,7 @@ from landseries_fetcher.remote.reader import (
     RemoteMissing,
     checked_size,
 )
+from landseries_fetcher.remote.reasons import reason_of
 
 _CONNECT_S: Final = 10.0
 _READ_S: Final = 30.0
@@ -165,7 +166,7 @@ class HttpRanges(PersistentRanges):
             _check_status(response, self.name)
             yield response
         except (HTTPError, OSError) as error:
-            raise Interrupted(_reason(error)) from error
+            raise Interrupted(reason_of(error)) from error
         finally:
             if response.length_remaining == 0:
                 # An empty body must be read as well: else the connection sends another request and takes no answer.
@@ -184,7 +185,7 @@ class HttpRanges(PersistentRanges):
                     "GET", url, headers=own, preload_content=False, decode_content=False, redirect=False, retries=False
                 )
             except (HTTPError, OSError) as error:
-                raise Interrupted(_reason(error)) from error
+                raise Interrupted(reason_of(error)) from error
             if response.status not in _REDIRECTS:
                 return response
             target = urljoin(url, response.headers.get("Location", ""))
@@ -247,8 +248,3 @@ def _pieces(response: urllib3.BaseHTTPResponse, length: int) -> Iterator[bytes]:
 def _is_same_host(url: str, other: str) -> bool:
     one, two = urlsplit(url), urlsplit(other)
     return (one.scheme, one.hostname, one.port) == (two.scheme, two.hostname, two.port)
-
-
-def _reason(error: BaseException) -> str:
-    # A text of urllib3 may show the URL with its signature.
-    return f"{type(error).__name__} while the server was asked"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,6 +20,10 @@ _LOG: Final = logging.getLogger(__name__)
 _JITTER: Final = random.SystemRandom()
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 30.0
+#: A process tells people of no more than one fault in so long.
+_TELL_EVERY_S: Final = 60.0
+_TELLING: Final = threading.Lock()
+_told_at = -math.inf
 
 
 class Interrupted(Exception):
@@ -160,7 +166,20 @@ class _Failures:
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
         if self._count >= policy.tries or policy.clock() + wait_s - self._since > policy.patience_s:
             raise RemoteUnavailable(f"{self._name}: {error} ({self._count} tries)") from error
+        if self._count == 1:
+            _tell("%s: %s; it is asked again, for up to %.0f s", self._name, error, policy.patience_s)
         policy.sleep(wait_s)
+
+
+def _tell(text: str, *arguments: object) -> None:
+    """Warn, unless something was warned of just now: many readers meet the same fault at the same time."""
+    global _told_at
+    with _TELLING:
+        now = time.monotonic()
+        is_due = now - _told_at >= _TELL_EVERY_S
+        _told_at = now if is_due else _told_at
+    if is_due:
+        _LOG.warning(text, *arguments)
 
 
 def _closable(pieces: Iterator[bytes]) -> _Closable:

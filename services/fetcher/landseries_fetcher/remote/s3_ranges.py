@@ -18,6 +18,7 @@ from landseries_fetcher.remote.reader import (
     RemoteMissing,
     checked_size,
 )
+from landseries_fetcher.remote.reasons import reason_of
 
 _AWAY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _AWAY_CODES: Final = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
@@ -127,7 +128,7 @@ class S3Ranges(PersistentRanges):
             try:
                 piece = body.read(min(_PIECE_BYTES, length))
             except _errors() as error:
-                raise Interrupted(f"{type(error).__name__} while the server was asked") from error
+                raise Interrupted(reason_of(error)) from error
             if not piece:
                 return
             length -= len(piece)
@@ -159,7 +160,7 @@ def called(method: Any, name: str, **arguments: Any) -> dict[str, Any]:
     except NoCredentialsError as error:
         raise RemoteForbidden(f"{name}: no access key is given; set both keys of the source") from error
     except _errors() as error:
-        raise Interrupted(f"{type(error).__name__} while the server was asked") from error
+        raise Interrupted(reason_of(error)) from error
 
 
 def _meaning(answer: Any, name: str) -> Exception:

@@ -15,20 +15,23 @@ from pystac_client import Client
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
-from requests.adapters import HTTPAdapter
 
 from landseries.artifacts.documents import digest_of
 from landseries.config import Period
 from landseries.errors import ConfigError, SourceError
+from landseries_fetcher.remote.answers import BoundedAdapter
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import Gate, RemoteError
+from landseries_fetcher.remote.reasons import reason_of
 
 _LOG: Final = logging.getLogger(__name__)
 _TIMEOUT_S: Final = (10.0, 60.0)
 _AWAY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: More pages than any area and year has; a server that goes on is wrong.
 _PAGES_MAX: Final = 2_000
-_ANSWER_BYTES_MAX: Final = 128 * 2**20
+#: No answer is longer: items have some 30 KiB, and an answer without items far less than the least.
+_ITEM_BYTES: Final = 128 * 2**10
+_ANSWER_BYTES_MIN: Final = 4 * 2**20
 #: What pystac-client raises where an answer is not what it should be.
 _NONSENSE: Final = (
     APIError,
@@ -56,7 +59,7 @@ class CatalogueClient:
             persistence: how long faults are borne.
         """
         self._url, self._collection, self._page_size = url, collection, page_size
-        self._adapter = _PatientAdapter(gate, persistence)
+        self._adapter = _PatientAdapter(gate, persistence, max(page_size * _ITEM_BYTES, _ANSWER_BYTES_MIN))
         self._client: Client | None = None
         self._turn = threading.Lock()
 
@@ -161,15 +164,15 @@ def _by_property(client: Client, where: tuple[str, str]) -> dict[str, Any]:
     return {}
 
 
-class _PatientAdapter(HTTPAdapter):
+class _PatientAdapter(BoundedAdapter):
     """Sends the requests of a session through a gate, again and again while the server is away.
 
     Attributes:
         failure: why the last request was given up; None where it was not.
     """
 
-    def __init__(self, gate: Gate, persistence: Persistence) -> None:
-        super().__init__(max_retries=0)
+    def __init__(self, gate: Gate, persistence: Persistence, bytes_max: int) -> None:
+        super().__init__(bytes_max, _TIMEOUT_S)
         self._gate, self._persistence = gate, persistence
         self.failure: RemoteError | None = None
 
@@ -180,12 +183,10 @@ class _PatientAdapter(HTTPAdapter):
         def once() -> None:
             try:
                 with self._gate.request():
+                    # Its body is read while the connection is ours: it may break off as well.
                     answer = super(_PatientAdapter, self).send(request, *args, **kwargs)
-                    if int(answer.headers.get("Content-Length", 0)) > _ANSWER_BYTES_MAX:
-                        raise RemoteError(f"{name}: an answer of more than {_ANSWER_BYTES_MAX >> 20} MiB")
-                    _ = answer.content  # read it while the connection is ours: the body may break off as well
             except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                raise Interrupted(f"{type(error).__name__} while the server was asked") from error
+                raise Interrupted(reason_of(error)) from error
             if answer.status_code in _AWAY:
                 raise Interrupted(f"status {answer.status_code}", retry_after_s(answer.headers.get("Retry-After")))
             answers.append(answer)

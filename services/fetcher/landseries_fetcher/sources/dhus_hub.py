@@ -20,8 +20,10 @@ from typing import Any, Final, TypeVar
 
 from landseries.config import Period
 from landseries.errors import ConfigError, SourceError
+from landseries_fetcher.remote.answers import BoundedAdapter
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import OpenGate
+from landseries_fetcher.remote.reasons import reason_of
 from landseries_fetcher.sources.metadata import ProductName, parse_name
 
 #: Digests that hubs give, the strongest first.
@@ -29,6 +31,8 @@ DIGESTS: Final = {"sha3-256": "sha3_256", "md5": "md5"}
 #: Seconds to connect, and between two pieces of an answer.
 _TIMEOUT_S: Final = (20.0, 60.0)
 _CHUNK_BYTES: Final = 1 << 20
+#: A page of a search has a hundred products, each of some 10 KiB.
+_ANSWER_BYTES_MAX: Final = 16 * 2**20
 #: No product comes near, zipped; a hub that says more is wrong.
 _SIZE_MAX_BYTES: Final = 16 * 2**30
 #: More products of a year and a granule, or of an area, than there can be.
@@ -89,25 +93,17 @@ class Hub:
         """
         try:
             sentinelsat = import_module("sentinelsat")
-            from requests.adapters import HTTPAdapter
         except ImportError as error:
             raise ConfigError(
                 f"source.kind: a DHuS hub is asked through sentinelsat, which cannot be imported ({error}); install it "
                 "with `pip install 'landseries-fetcher[dhus]'` (GPL-3.0-or-later)"
             ) from error
 
-        class Impatient(HTTPAdapter):
-            """requests waits for ever, unless each request says otherwise."""
-
-            def send(self, *args: Any, **options: Any) -> Any:
-                options["timeout"] = options.get("timeout") or _TIMEOUT_S
-                return super().send(*args, **options)
-
         self.place = api_url
         self._library = sentinelsat
         self._api = sentinelsat.SentinelAPI(*user, api_url=api_url, show_progressbars=False)
         for scheme in ("http://", "https://"):
-            self._api.session.mount(scheme, Impatient())
+            self._api.session.mount(scheme, BoundedAdapter(_ANSWER_BYTES_MAX, _TIMEOUT_S))
         # The setting is a time; pauses grow, so there are few tries in it.
         self._persistence = Persistence(tries=1_000, patience_s=patience_s)
 
@@ -256,7 +252,7 @@ class Hub:
         try:
             yield
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise Interrupted(f"{type(error).__name__}: {str(error)[:160]}") from error
+            raise Interrupted(reason_of(error)) from error
         except (known.LTAError, known.LTATriggered):
             raise
         except known.UnauthorizedError as error:

@@ -1,8 +1,8 @@
 """The metadata of a Level-2A product: its name, MTD_MSIL2A.xml and MTD_TL.xml, and the offset that follows.
 
 Reflectance is (DN + offset) / quantification value. The offset came with processing baseline 04.00, never with a
-sensing date: archives reprocess old years with new baselines. Order of trust: the list in the product's metadata, and
-where there is none, the baseline (Sentinel-2 Products Specification Document 14, Level-2A).
+sensing date: archives reprocess old years with new baselines. Since then the product's metadata lists it; before, there
+is no list and no offset (Sentinel-2 Products Specification Document 14, Level-2A).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ProductMetadata:
         datatake_start: as written, with fractions of a second.
         baseline: processing baseline, for example (5, 9).
         offsets: offset of each of the ten bands, in digital numbers.
-        offset_origin: `metadata` where the list was there, else `baseline`.
+        offset_origin: `metadata` where the list was there, else `baseline`: one from before there was an offset.
         quantification: what a reflectance of 1.0 is stored as, before the offset.
         datastrip_start: start of sensing of the datastrip, as in its id.
         nodata_percent: share of the granule without data; None where it is not told.
@@ -210,12 +210,18 @@ def parse_offsets(product: Element, baseline: tuple[int, int]) -> tuple[dict[str
     """Offset of each of the ten bands, and where it was found: `metadata` or `baseline`.
 
     Raises:
-        BadMetadata: the list of offsets is there, but incomplete or not of numbers.
+        BadMetadata: the list of offsets is there, but incomplete or not of numbers; or it is not there although the
+            baseline has offsets, so that one of the two is wrong.
     """
     listed = list(_elements(product, "BOA_ADD_OFFSET"))
+    if not listed and baseline >= OFFSET_SINCE:
+        raise BadMetadata(
+            f"its processing baseline is {baseline[0]:02d}.{baseline[1]:02d}, and its metadata has no "
+            "BOA_ADD_OFFSET_VALUES_LIST, which all have from 04.00 on: which offset it has cannot be told; "
+            "download the product again"
+        )
     if not listed:
-        offset = OFFSET if baseline >= OFFSET_SINCE else 0
-        return dict.fromkeys(BANDS, offset), "baseline"
+        return dict.fromkeys(BANDS, 0), "baseline"
     offsets: dict[str, int] = {}
     for element in listed:
         try:

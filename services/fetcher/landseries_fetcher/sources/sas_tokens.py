@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 from landseries_fetcher.remote.http_ranges import Signed
 from landseries_fetcher.remote.persistence import Interrupted, Persistence, retry_after_s
 from landseries_fetcher.remote.reader import RemoteError, RemoteForbidden
+from landseries_fetcher.remote.reasons import reason_of
 
 #: A token is not used any more so long before it runs out: a slow body must still come through.
 _MARGIN_S: Final = 120.0
@@ -65,11 +66,11 @@ class SasSigner:
             # Not through the gate of the files: whoever needs a token holds one of its connections already.
             answer = self._pool.request("GET", self._url, preload_content=False, redirect=False, retries=False)
             try:
-                content = answer.read(_ANSWER_BYTES_MAX)
+                content = answer.read(_ANSWER_BYTES_MAX, decode_content=False)
             finally:
                 answer.release_conn()
         except (HTTPError, OSError) as error:
-            raise Interrupted(f"{type(error).__name__} while a token was asked for") from error
+            raise Interrupted(f"{reason_of(error)}, when a token was asked for") from error
         if answer.status in _AWAY:
             raise Interrupted(f"status {answer.status}", retry_after_s(answer.headers.get("Retry-After")))
         if answer.status in (401, 403):

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +67,7 @@ class StacArchive:
         self._listings: dict[tuple[str, Period], tuple[float, list[Listed]]] = {}
         self._items: dict[str, tuple[float, Item]] = {}
         self._metadata = Remembered()
+        self._told: set[str] = set()
 
     @property
     def place(self) -> str:
@@ -126,8 +127,9 @@ class StacArchive:
         return [Listed(item.name, item.id) for _, item in sorted(best.items())]
 
     def _read(self, contents: Sequence[Any]) -> list[Item]:
-        """The items that are products; the others are skipped, and the log says why."""
+        """The items that are products; the others are skipped, and the log says how many and why, once."""
         found = []
+        skipped: dict[str, list[str]] = {}
         now = time.monotonic()
         with self._turn:
             if len(self._items) > _REMEMBERED:
@@ -135,13 +137,23 @@ class StacArchive:
             for content in contents:
                 item = read_item(content, self.source.s3_endpoint is not None)
                 if isinstance(item, str):
-                    _LOG.warning("%s: item %.100s is skipped: %s", self.place, content.get("id"), item)
+                    skipped.setdefault(item, []).append(str(content.get("id")))
                 elif content.get("collection", self.source.collection) != self.source.collection:
-                    _LOG.warning("%s: item %.100s of another collection is skipped", self.place, item.id)
+                    skipped.setdefault("it is of another collection", []).append(item.id)
                 else:
                     self._items[item.id] = now, item
                     found.append(item)
+            self._tell_skipped(skipped)
         return found
+
+    def _tell_skipped(self, skipped: Mapping[str, Sequence[str]]) -> None:
+        """Warn of items that were skipped: a line for each reason, and none for an item that was told of before."""
+        for reason, ids in skipped.items():
+            new = sorted({name for name in ids if name not in self._told})
+            if len(self._told) < _REMEMBERED:
+                self._told.update(new)
+            if new:
+                _LOG.warning("%s: %d items skipped, such as %.100s: %s", self.place, len(new), new[0], reason)
 
     def _item(self, product: Listed) -> Item:
         """An item as the catalogue has it now, or had it a while ago.

@@ -118,12 +118,19 @@ def test_items_that_make_no_sense_are_skipped_with_a_reason(
         {**good, "id": "list", "properties": []},
         {**good, "id": "no-name", "properties": {**good["properties"], "s2:product_uri": "S2A.SAFE"}},
         {**good, "id": "other", "collection": "sentinel-2-l2a"},
+        *({**good, "id": f"other-{number}", "collection": "sentinel-2-l2a"} for number in range(5)),
     ]
     source = open_source(granule_property=None)
     catalogue = source.catalogue("32TQS", PERIOD, {})
     assert [one.products[0].path for one in catalogue.acquisitions] == [good["id"]]
     for text in ("no properties or no assets", "name of a Level-2A product", "another collection", "without an id"):
         assert text in caplog.text
+    told = [record.getMessage() for record in caplog.records if "skipped, such as" in record.getMessage()]
+    assert len(told) == 3, "a line for each reason"
+    assert any("6 items skipped, such as other: it is of another collection" in text for text in told)
+    source.catalogue("32TQS", PERIOD, {})
+    source.granules_over(shapely.box(11.4, 46.4, 11.9, 46.6), [PERIOD])
+    assert sum("skipped, such as" in record.getMessage() for record in caplog.records) == len(told), "once"
 
 
 @pytest.mark.parametrize(
