@@ -14,8 +14,9 @@ from landseries.estimate.rates import Assumptions, Rates, StageRate, is_merge, l
 from landseries.identity import declared_outputs
 from landseries.markers import Marker
 from landseries.openrun import OpenRun, StoredChoices
-from landseries.pipeline import STAGES, Stage, Unit
+from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan
+from landseries.rows import Stage
 from landseries.stores.base import Store
 
 #: How many times the usual time a unit takes whose process has just been started.

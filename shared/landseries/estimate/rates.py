@@ -13,7 +13,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from landseries.errors import ConfigError
-from landseries.pipeline import STAGES, Bind, Stage
+from landseries.pipeline import STAGES
+from landseries.rows import Bind, Stage
 
 _MIB: Final = 1 << 20
 

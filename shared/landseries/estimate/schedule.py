@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from landseries.errors import ConfigError
 from landseries.estimate.rates import Assumptions, Rates, StageRate, is_merge, looks_for_views, reads_views
 from landseries.estimate.world import World
-from landseries.pipeline import SERVICES, STAGES, Pipeline, Stage, Unit
+from landseries.pipeline import SERVICES, STAGES, Pipeline, Unit
+from landseries.rows import Stage
 
 
 @dataclass
