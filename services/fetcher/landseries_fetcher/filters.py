@@ -10,8 +10,8 @@ from typing import Final, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-#: Rows that are filtered at a time, so that what is computed stays in the processor's cache.
-_ROWS: Final = 64
+#: Pixels that are filtered at a time, in whole rows, so that what is computed stays in the processor's cache.
+_PIXELS: Final = 1 << 15
 #: A Gaussian is cut off at this many standard deviations.
 _TRUNCATE: Final = 4.0
 
@@ -39,13 +39,14 @@ def correlate1d(
     padded = np.pad(values, margins, mode=edge)
     filtered = np.empty_like(values)
     below = 2 * reach if axis == 0 else 0
-    for first in range(0, len(values), _ROWS):
-        block = padded[first : first + _ROWS + below].astype(np.float64)
+    rows = max(8, _PIXELS // max(1, values.shape[1]))
+    for first in range(0, len(values), rows):
+        block = padded[first : first + rows + below].astype(np.float64)
         shape = (len(block) - below, values.shape[1])
         taps = [
             block[tap : tap + shape[0]] if axis == 0 else block[:, tap : tap + shape[1]] for tap in range(2 * reach + 1)
         ]
-        filtered[first : first + _ROWS] = _weighted(taps, weights)
+        filtered[first : first + rows] = _weighted(taps, weights)
     return filtered
 
 
@@ -104,8 +105,9 @@ def _weighted(taps: list[FloatArray], weights: FloatArray) -> FloatArray:
     sign = _symmetry(weights)
     if sign == 0:
         total: FloatArray = taps[-1] * weights[-1]
+        term = np.empty_like(total)
         for tap, weight in zip(taps[:-1], weights[:-1], strict=True):
-            total += tap * weight
+            total += np.multiply(tap, weight, out=term)
         return total
     total = taps[middle] * weights[middle]
     for place in range(middle):
