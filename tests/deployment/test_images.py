@@ -29,7 +29,6 @@ from landseries.stores.minio import MinioStore
 pytestmark = [pytest.mark.deployment, pytest.mark.xdist_group("images"), pytest.mark.timeout(1800)]
 
 _SERVERS: Final = ("minio", "rabbitmq")
-_LARGEST_FETCHER_BYTES: Final = 450_000_000
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,6 @@ def test_trainer_and_mapper_share_the_layer_of_pytorch() -> None:
     assert trainer["RootFS"]["Layers"][: len(layers)] == mapper["RootFS"]["Layers"][: len(layers)] == layers
     assert trainer["Size"] - torch["Size"] < 20_000_000
     assert mapper["Size"] - torch["Size"] < 300_000_000
-
-
-def test_the_fetcher_is_small_as_a_registry_keeps_it(tmp_path: Path) -> None:
-    archive = tmp_path / "fetcher.tar"
-    podman("save", "-q", "--format", "oci-archive", "-o", archive, image("fetcher"))
-    assert archive.stat().st_size <= _LARGEST_FETCHER_BYTES
 
 
 def _servers(place: Yard) -> tuple[BrokerConnection, StoreConnection, dict[str, str]]:
