@@ -126,7 +126,7 @@ def _is_well(played: Played) -> bool:
 
 
 def _is_healthy(container: str) -> bool:
-    """Whether the image's own check, which podman runs at its times, finds nothing now."""
+    """Whether the check that podman runs at its times finds nothing now."""
     return _returns_zero("healthcheck", "run", container)
 
 

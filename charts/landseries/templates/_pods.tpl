@@ -148,8 +148,10 @@ spec:
       {{- with $settings.envFrom }}
       envFrom: {{ toYaml . | nindent 8 }}
       {{- end }}
+      {{- if $root.Values.podman.enabled }}
+      livenessProbe: {{ include "landseries.podmanProbe" "from urllib.request import urlopen; urlopen(\"http://127.0.0.1:8080/healthz\", timeout=5)" | nindent 8 }}
+      {{- else }}
       ports: [{name: health, containerPort: 8080}]
-      {{- if not $root.Values.podman.enabled }}
       startupProbe: {httpGet: {path: /healthz, port: health}, periodSeconds: 1, failureThreshold: 120}
       livenessProbe: {httpGet: {path: /healthz, port: health}, periodSeconds: 20, timeoutSeconds: 10}
       {{- if not .job }}
@@ -165,6 +167,14 @@ spec:
         {{- toYaml $resources | nindent 8 }}
       volumeMounts: {{ include "landseries.mounts" (dict "root" $root "component" .service "archive" $archive) | nindent 8 }}
   volumes: {{ include "landseries.volumes" (dict "root" $root "component" .service "archive" $archive "scratch" $settings.scratchSize "login" $login) | nindent 4 }}
+{{- end }}
+
+{{/* A probe as podman takes it: it knows no other kind than liveness, has no `curl` in our images for `httpGet`, and hands an `exec`'s words to a shell. The Python to run, without single quotes */}}
+{{- define "landseries.podmanProbe" -}}
+exec: {command: [python3, -c, {{ printf "'%s'" . | quote }}]}
+initialDelaySeconds: 60
+periodSeconds: 20
+timeoutSeconds: 10
 {{- end }}
 
 {{/* What KEDA looks at: (list $ "service" settings). Over HTTP, where unacknowledged messages count too: a worker at its unit is no idle worker. */}}
