@@ -50,7 +50,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     need_cluster()
     folder = tmp_path_factory.mktemp("waking")
     archive = simulate_archive(folder / "archive")
-    with release(folder, archive) as found:
+    with release(folder, archive, services=[]) as found:
         found.values["defaults"]["maxReplicas"] = _MOST
         found.install()
         found.values["keda"] = {**keda_in(found.place), "cooldownS": 15}
