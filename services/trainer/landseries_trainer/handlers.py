@@ -7,13 +7,14 @@ from typing import Any
 
 from landseries.artifacts.documents import write_json
 from landseries.errors import ArtifactError, LandseriesError, Refused
+from landseries.groups import Membership, membership
 from landseries.neural.devices import device_of
 from landseries.neural.weights import TrainedNetwork, write_weights
 from landseries.numerics import visible_gpus
 from landseries.pipeline import WEIGHTS
 from landseries.service import Assisted, Context
 from landseries.settings.trainer import TrainSettings
-from landseries_trainer.group import Membership, joining, membership
+from landseries_trainer.group import joining
 from landseries_trainer.launch import train_in_group
 from landseries_trainer.mapped import write_flat
 from landseries_trainer.networks import TrainedModel, TrainingJob, train_networks

@@ -14,9 +14,10 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from landseries.groups import membership
 from landseries.neural.devices import device_of
 from landseries.neural.weights import write_weights
-from landseries_trainer.group import joining, membership
+from landseries_trainer.group import joining
 from landseries_trainer.networks import TrainedModel, TrainingJob, train_networks
 
 JOB_FILE: Final = "job.json"

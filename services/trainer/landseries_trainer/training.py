@@ -249,7 +249,7 @@ class _Training:
             if not self.group.adds_by_itself:
                 flat = flat + flat_gradients(parameters)
         if not self.group.adds_by_itself:
-            set_gradients(parameters, self.group.add(flat).to(self.group.device))
+            set_gradients(parameters, self.group.add(flat))
         torch.nn.utils.clip_grad_norm_(parameters, _CLIP)
         self.optimiser.step()
         return losses
