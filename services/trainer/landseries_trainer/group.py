@@ -53,6 +53,11 @@ class Group:
         return self.rank == 0
 
     @property
+    def is_idle(self) -> bool:
+        """Whether the device has done all that it was told to; a GPU is told ahead."""
+        return self.device.type != "cuda" or torch.cuda.current_stream(self.device).query()
+
+    @property
     def own_parts(self) -> range:
         """Numbers of the parts of each batch that this process does."""
         return range(self.rank, self.parts, self.size)

@@ -54,7 +54,7 @@ def _train(job: TrainingJob, context: Context) -> TrainedModel:
     if own is None and processes > 1:
         return train_in_group(job, processes, context.scratch / "group", context.log)
     _check_size(own, parts)
-    with joining(own, device_of(job.profile.device), parts, job.silence_s) as group:
+    with joining(own, device_of(job.profile.device, job.profile.precision), parts, job.silence_s) as group:
         trained = train_networks(job, group, context.log)
     if not group.is_first:
         raise Assisted(f"process {group.rank} of {group.size}; process 0 writes")

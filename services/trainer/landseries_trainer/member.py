@@ -31,7 +31,7 @@ def run(folder: Path) -> None:
     """Join the group that the environment names and train."""
     job = TrainingJob.model_validate_json((folder / JOB_FILE).read_bytes())
     parts = job.profile.training_processes
-    with joining(membership(), device_of(job.profile.device), parts, job.silence_s) as group:
+    with joining(membership(), device_of(job.profile.device, job.profile.precision), parts, job.silence_s) as group:
         trained = train_networks(job, group, _tell)
         if group.is_first:
             _leave(folder, trained)
