@@ -21,6 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from landseries.artifacts.rasters import write_cog
+from landseries.artifacts.series import reading_series
+from landseries.grid import Tile
 from landseries.neural.devices import device_of
 from landseries.neural.network import SeriesClassifier
 from landseries.neural.normalisation import measure_normalisation
@@ -35,6 +38,7 @@ from landseries_trainer.mapped import MappedSeries
 from landseries_trainer.samples import TrainingSet
 from landseries_trainer.training import EpochTimes, train_network
 from tests.support.phenologies import phenologies
+from tests.support.pixels import write_series
 
 DATES: Final = 24
 FEATURES: Final = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
@@ -101,6 +105,7 @@ def main() -> int:
     )
     mapping(figures, device, limits, given.tiles)
     with tempfile.TemporaryDirectory(prefix="landseries-gpu-") as folder:
+        reading_and_writing(figures, Path(folder))
         training(figures, device, Path(folder), given.series)
     return 1 if figures.missed else 0
 
@@ -183,6 +188,22 @@ def tile() -> NDArray[np.int16]:
     """(dates, features, pixels) of a tile."""
     series, _ = phenologies(TILE_PIXELS // 8, 2)
     return np.tile(np.ascontiguousarray(series.transpose(1, 2, 0)), (1, 1, 8))
+
+
+def reading_and_writing(figures: Figures, folder: Path) -> None:
+    """What the processor does for each year of a tile around the network: says how many processes feed a device."""
+    grid = Tile("EPSG:32632", 640_000.0, 5_130_000.0, 10.0, 10.0, 512, 512, "t", "g", 0, 0)
+    values = tile().reshape(DATES, len(FEATURES), *grid.shape)
+    path = write_series(folder / "series.zarr.zip", grid, values, FEATURES)
+    bands = np.random.default_rng(0).integers(0, 200, (14, 32, 512), dtype=np.uint8).repeat(16, axis=1)
+    start = time.process_time()
+    with reading_series(path) as reader:
+        for _ in reader.blocks():
+            pass
+    read = time.process_time() - start
+    write_cog(folder / "map.tif", bands, grid, names=[f"b{i}" for i in range(14)], nodata=None, level=1)
+    written = time.process_time() - start - read
+    figures.say(f"reading a year of a tile takes {read:.2f} s of one core, writing its map {written:.2f} s")
 
 
 def training(figures: Figures, device: torch.device, folder: Path, count: int) -> None:
