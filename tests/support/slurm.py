@@ -95,6 +95,12 @@ def _made_partition(kind: str, *options: str) -> Iterator[str | None]:
         slurm("scontrol", "delete", f"PartitionName={name}")
 
 
+def partitions_of_jobs(beginning: str) -> dict[str, str]:
+    """Partition by name of the jobs whose names begin so, ended ones included while Slurm remembers them."""
+    lines = slurm("squeue", "--me", "-h", "--states=all", "-o", "%j|%P").splitlines()
+    return {name: partition for name, partition in (line.split("|") for line in lines) if name.startswith(beginning)}
+
+
 def jobs_named(beginning: str) -> list[tuple[str, str, str]]:
     """Number, name and state of the jobs whose names begin so, ended ones included while Slurm remembers them."""
     lines = slurm("squeue", "--me", "-h", "--states=all", "-o", "%i|%j|%T").splitlines()
