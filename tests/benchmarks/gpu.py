@@ -30,7 +30,7 @@ from landseries.neural.normalisation import measure_normalisation
 from landseries.neural.weights import NetworkSettings, TrainedNetwork
 from landseries.numerics import NumericsProfile, process_environment, processor_capability
 from landseries.settings.trainer import TrainSettings
-from landseries_mapper.gpu import BLOCK_PIXELS, GpuNetwork
+from landseries_mapper.gpu import GpuNetwork, block_pixels_of
 from landseries_mapper.inference import MappingNetwork, Precision, best_precision
 from landseries_trainer.curve import EpochMetrics
 from landseries_trainer.group import Group
@@ -141,7 +141,7 @@ def mapping(figures: Figures, device: torch.device, limits: Limits, tiles: int) 
     on_cores = MappingNetwork(trained, best_precision())
     first = np.ascontiguousarray(series[:, :, :TILE_PIXELS])
     cores = TILE_PIXELS / best_of(torch.device("cpu"), lambda: on_cores.predict(first, CORES))
-    block_pixels = BLOCK_PIXELS if figures.on_gpu else _BLOCK_ON_CORES
+    block_pixels = block_pixels_of(trained.settings) if figures.on_gpu else _BLOCK_ON_CORES
     on_device = GpuNetwork(trained, device, "bfloat16", block_pixels)
     pixels = series if figures.on_gpu else np.ascontiguousarray(first[:, :, : 4 * block_pixels])
     rate = pixels.shape[2] / best_of(device, lambda: on_device.predict(pixels, CORES))

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from landseries.bands import NODATA
 from landseries.neural.network import build_network
-from landseries.neural.weights import TrainedNetwork
+from landseries.neural.weights import NetworkSettings, TrainedNetwork
 from landseries_mapper.inference import Precision, check_series
 
-#: Pixels of a block: enough to fill a GPU, and 1 GiB of states and gates at most in a network of 64 units.
-BLOCK_PIXELS: Final = 32_768
+#: Bytes of states and gates of a block at most, and its pixels at least.
+_BLOCK_BYTES: Final = 1 << 30
+_FEWEST_PIXELS: Final = 1024
 #: Blocks under way: one that is laid out, one that is computed, one whose results come back.
 _SLOTS: Final = 3
 #: Threads that lay out a block; more do not make memory faster.
@@ -43,7 +44,8 @@ class GpuNetwork:
         trained: The network.
         device: Where to compute.
         precision: float32, or bfloat16 where operands of matrix products may be rounded as said above.
-        block_pixels: Pixels of a block; results are the same to the byte for one value only.
+        block_pixels: Pixels of a block; default what `block_pixels_of` says. Results are the same to the byte for one
+            value only.
     """
 
     def __init__(
@@ -51,11 +53,11 @@ class GpuNetwork:
         trained: TrainedNetwork,
         device: torch.device,
         precision: Precision = "float32",
-        block_pixels: int = BLOCK_PIXELS,
+        block_pixels: int | None = None,
     ) -> None:
         self.settings = trained.settings
         self.precision: Precision = precision
-        self.block_pixels = block_pixels
+        self.block_pixels = block_pixels or block_pixels_of(trained.settings)
         self._device = device
         self._module = build_network(trained).to(device)
         self._mean = torch.from_numpy(trained.mean.copy()).to(device)[:, None]
@@ -107,6 +109,12 @@ class GpuNetwork:
         shares = torch.softmax(self._module(channels), dim=1)
         seen = ~missing.flatten(0, 1).all(dim=0)
         return self._classes[shares.argmax(dim=1)] * seen, (shares * seen[:, None]).T.contiguous()
+
+
+def block_pixels_of(settings: NetworkSettings) -> int:
+    """Pixels of a block: enough to fill a GPU, few enough for its memory; 32,768 for 64 units and 24 dates."""
+    bytes_each = 5 * 4 * settings.hidden * settings.dates  # a float32 state and four gates at every date
+    return max(_FEWEST_PIXELS, 1 << ((_BLOCK_BYTES // bytes_each).bit_length() - 1))
 
 
 class _Slot:

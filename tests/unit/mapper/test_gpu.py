@@ -13,7 +13,7 @@ from landseries.neural.devices import device_of, local_rank
 from landseries.neural.network import SeriesClassifier
 from landseries.neural.normalisation import measure_normalisation
 from landseries.neural.weights import NetworkSettings, TrainedNetwork
-from landseries_mapper.gpu import GpuNetwork
+from landseries_mapper.gpu import GpuNetwork, block_pixels_of
 from landseries_mapper.inference import MappingNetwork, Precision
 
 CPU = torch.device("cpu")
@@ -78,6 +78,12 @@ def test_blocks_under_way_at_once_are_put_into_their_places(pixels: int, threads
         assert (found == labels).mean() >= 0.99
         np.testing.assert_allclose(shares, probabilities, atol=2e-5)
         assert (found[::7] == 0).all()
+
+
+@pytest.mark.parametrize(("hidden", "dates", "pixels"), [(64, 24, 32_768), (64, 73, 8_192), (1024, 24, 2_048)])
+def test_a_block_fits_into_the_memory_of_a_gpu_whatever_the_network(hidden: int, dates: int, pixels: int) -> None:
+    settings = NetworkSettings(features=NAMES, dates=dates, hidden=hidden, layers=1, classes=(1, 4))
+    assert block_pixels_of(settings) == pixels
 
 
 def test_a_call_that_failed_leaves_nothing_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
