@@ -177,13 +177,13 @@ class Dispatcher:
         return found
 
     def _write_attempt(self, job: Job, units: list[Waiting], folder: JobFolder) -> None:
-        section = self._section(job)
+        name, section = self._section(job)
         listed = UnitList(messages=tuple(waiting.record.message for waiting in units))
         folder.units(job).write_text(listed.model_dump_json(), encoding="utf-8")
         folder.exit_file(job).unlink(missing_ok=True)
         for left in folder.scratch.glob("tmp*"):  # of the last attempt, which may have been killed
             shutil.rmtree(left, ignore_errors=True)
-        folder.script(job).write_text(self._scripts.text(job, section, folder), encoding="utf-8")
+        folder.script(job).write_text(self._scripts.text(name, job, section, folder), encoding="utf-8")
 
     def _has_ended(self, job: Job, state: JobState | None) -> bool:
         """Whether nothing more comes of a job's attempt."""
@@ -227,7 +227,7 @@ class Dispatcher:
             return
         reached = _reached(folder.checkpoints)
         fruitless = 0 if answered or reached != job.reached else job.fruitless + 1
-        if fruitless >= self._section(job).attempts:
+        if fruitless >= self._section(job)[1].attempts:
             self._give_up(job, missing, word, folder)
             return
         again = {"attempt": job.attempt + 1, "fruitless": fruitless, "reached": reached, "scheduler_id": None}
@@ -260,12 +260,13 @@ class Dispatcher:
     def _folder(self, job: Job) -> JobFolder:
         return JobFolder(self._site.spool / self._site.name / job.name)
 
-    def _section(self, job: Job) -> Partition:
+    def _section(self, job: Job) -> tuple[str, Partition]:
+        """The section of the profile that a job belongs to now, and its name."""
         name = job.partition if job.partition in self._site.partitions else None
         name = name or self._site.section_of(STAGES[job.stage].service)
         if name is None:
             raise ConfigError(f"the profile has no partition for units of {job.stage} any more")
-        return self._site.partitions[name]
+        return name, self._site.partitions[name]
 
     def _tell(self, job: Job, state: JobState | None) -> None:
         now = "unknown to the batch system" if state is None else f"{state.word} {state.reason}".strip()

@@ -49,7 +49,7 @@ def test_two_tasks_of_a_job_train_what_one_process_does(tmp_path: Path) -> None:
     job = Job(name=f"ls-train-{tmp_path.name[-8:]}", run_id="test", partition="train", stage="train", units={"a": ""})
     folder = JobFolder(training.folder)
     shutil.copy(training.folder / UNITS, folder.units(job))
-    folder.script(job).write_text(Scripts(None).text(job, section, folder))
+    folder.script(job).write_text(Scripts(None).text("train", job, section, folder))
     scheduler = SlurmScheduler()
     state = _ended(scheduler, scheduler.submit(folder.script(job)))
     said = folder.log(job).read_text()

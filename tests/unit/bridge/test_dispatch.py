@@ -205,13 +205,42 @@ def test_two_bridges_that_look_in_turn_submit_each_job_once(tmp_path: Path, syst
     assert bench.done_by_jobs() == sorted(unit.name for unit in units)
 
 
-def test_a_record_that_cannot_be_read_holds_up_no_other(tmp_path: Path, system: System) -> None:
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"name": 7},
+        {"name": "../../../outside"},
+        {"name": "ls-forest-0", "scheduler_id": "--user=all"},
+    ],
+    ids=["no record", "a folder outside the spool", "an option for scancel"],
+)
+def test_a_record_that_is_none_does_nothing_and_holds_up_no_other(
+    tmp_path: Path, system: System, record: dict[str, Any]
+) -> None:
     bench = Bench(tmp_path, system)
+    outside = tmp_path / "outside"
+    outside.mkdir()
     units = bench.labels_due()
-    for name in ("units/odd.json", "batches/ls-map-odd.json"):
-        bench.store.put(f"{JOBS}/demo/here/{name}", b'{"name": 7}')
+    whole = {"run_id": "demo", "partition": "main", "stage": "forest", "units": {}} | record
+    for name in ("units/odd.json", "batches/ls-forest-0.json"):
+        bench.store.put(f"{JOBS}/demo/here/{name}", json.dumps(whole).encode())
     bench.take(*units)
     bench.look_until("the units are done", lambda: all(bench.answered(units)))
+    assert "ls-forest-0" not in bench.records.jobs
+    assert outside.is_dir()
+
+
+def test_the_next_attempt_goes_where_the_profile_says_by_then(tmp_path: Path, system: System) -> None:
+    bench = Bench(tmp_path, system, attempts=1, partition=None)
+    bench.failing.write_text(FOREST.name)
+    folder = _one_job(bench)
+    assert "#SBATCH --partition=main\n" in (folder / "attempt-1.sh").read_text()
+    section = bench.site.partitions["main"].model_copy(update={"attempts": 2})
+    bench.site = bench.site.model_copy(update={"partitions": {"renamed": section}})
+    bench.start_anew()
+    bench.look_until("the second attempt", lambda: (folder / "attempt-2.sh").exists())
+    assert "#SBATCH --partition=renamed\n" in (folder / "attempt-2.sh").read_text()
+    bench.failing.unlink(missing_ok=True)
 
 
 def test_artifacts_are_copied_a_few_at_a_time(tmp_path: Path, system: System, monkeypatch: pytest.MonkeyPatch) -> None:

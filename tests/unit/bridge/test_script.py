@@ -40,7 +40,7 @@ def test_everything_of_the_section_is_in_it(tmp_path: Path) -> None:
         command=["srun", "apptainer", "exec", "--nv", "/p/{service}.sif", "landseries"],
     )
     folder = JobFolder(tmp_path / "ls-train-0")
-    text = Scripts(None).text(TRAINING, given, folder)
+    text = Scripts(None).text("gpus", TRAINING, given, folder)
     options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
     assert options == [
         "--job-name=ls-train-0-2",
@@ -69,14 +69,14 @@ def test_everything_of_the_section_is_in_it(tmp_path: Path) -> None:
 
 
 def test_units_are_shared_out_to_the_processes_of_a_job(tmp_path: Path) -> None:
-    text = Scripts(None).text(JOB, section(cpus=48, processes=4), JobFolder(tmp_path))
+    text = Scripts(None).text("gpus", JOB, section(cpus=48, processes=4), JobFolder(tmp_path))
     assert "--processes 4 --threads 48 &" in text
 
 
 def test_each_job_has_a_meeting_point_of_its_own(tmp_path: Path) -> None:
     given = section(services=["trainer"], tasks_per_node=2, command=["bash", "-c", "echo $MASTER_PORT", "srun", "srun"])
     script = tmp_path / "job.sh"
-    script.write_text(Scripts(None).text(TRAINING, given, JobFolder(tmp_path)))
+    script.write_text(Scripts(None).text("gpus", TRAINING, given, JobFolder(tmp_path)))
     environment = {"PATH": "/usr/bin:/bin", "SLURM_JOB_NODELIST": "n1"}
     ports = [
         subprocess.run(
@@ -91,7 +91,7 @@ def test_each_job_has_a_meeting_point_of_its_own(tmp_path: Path) -> None:
 def test_a_module_that_is_missing_ends_the_job(tmp_path: Path) -> None:
     script = tmp_path / "job.sh"
     given = section(modules=["Nothing/1"], command=["bash", "-c", "echo worked"])
-    text = Scripts(None).text(JOB, given, JobFolder(tmp_path))
+    text = Scripts(None).text("gpus", JOB, given, JobFolder(tmp_path))
     script.write_text(text.replace("module load", "bash -c 'exit 4' module load"))
     done = subprocess.run(["bash", str(script)], capture_output=True, check=False)
     assert done.returncode == 1
@@ -99,7 +99,7 @@ def test_a_module_that_is_missing_ends_the_job(tmp_path: Path) -> None:
 
 
 def test_a_task_on_its_own_is_told_of_no_group(tmp_path: Path) -> None:
-    assert "MASTER_ADDR" not in Scripts(None).text(JOB, section(), JobFolder(tmp_path))
+    assert "MASTER_ADDR" not in Scripts(None).text("gpus", JOB, section(), JobFolder(tmp_path))
 
 
 def test_the_example_of_the_documentation_is_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +108,7 @@ def test_the_example_of_the_documentation_is_a_profile(monkeypatch: pytest.Monke
     for name, found in site.partitions.items():
         job = JOB.model_copy(update={"partition": name})
         assert f"#SBATCH --partition={found.partition}" in Scripts(site.template).text(
-            job, found, JobFolder(site.spool)
+            name, job, found, JobFolder(site.spool)
         )
 
 
@@ -137,10 +137,10 @@ def test_the_signal_before_the_end_reaches_the_work(tmp_path: Path, number: sign
 def test_a_site_may_bring_its_own_template(tmp_path: Path) -> None:
     own = tmp_path / "own.j2"
     own.write_text("#!/bin/sh\n#SBATCH --job-name={{ label }}\n{{ command | join(' ') }}\n")
-    assert "--job-name=ls-map-0-2\nlandseries offline" in Scripts(own).text(JOB, section(), JobFolder(tmp_path))
+    assert "--job-name=ls-map-0-2\nlandseries offline" in Scripts(own).text("gpus", JOB, section(), JobFolder(tmp_path))
     own.write_text("{{ lable }}")
     with pytest.raises(ConfigError, match="'lable' is undefined"):
-        Scripts(own).text(JOB, section(), JobFolder(tmp_path))
+        Scripts(own).text("gpus", JOB, section(), JobFolder(tmp_path))
     own.write_text("{% if %}")
     with pytest.raises(ConfigError, match="template"):
         Scripts(own)
@@ -151,7 +151,7 @@ def test_a_site_may_bring_its_own_template(tmp_path: Path) -> None:
 def _started(folder: Path, work: str) -> "subprocess.Popen[bytes]":
     given = section(command=["bash", "-c", work, "value"], environment={"NAME": "a"})
     script = folder / "job.sh"
-    script.write_text(Scripts(None).text(JOB, given, JobFolder(folder)))
+    script.write_text(Scripts(None).text("gpus", JOB, given, JobFolder(folder)))
     python = str(Path(sys.executable).parent)
     environment = {"PATH": f"{python}:/usr/bin:/bin"}
     return subprocess.Popen(["bash", str(script)], stdout=subprocess.PIPE, env=environment)
