@@ -56,6 +56,12 @@ def test_juwels_booster_brings_its_peculiarities_and_leaves_the_rest_to_the_prof
     assert section.cpus == 24, "what the profile says goes before"
 
 
+def test_a_training_on_several_nodes_has_a_section_of_its_own(tmp_path: Path) -> None:
+    given = SEVERAL | {"services": ["trainer"], "tasks_per_node": 4, "cpus": 12}
+    section = load_site(written(tmp_path, preset="juwels-booster", partitions={"train": given})).partitions["train"]
+    assert (section.nodes, section.tasks_per_node, section.cpus, section.gres) == (2, 4, 12, "gpu:4")
+
+
 def test_services_that_need_the_world_outside_stay_outside() -> None:
     assert set(SERVICES) - set(BRIDGED) == {"fetcher", "assessor"}
 
