@@ -132,6 +132,8 @@ def _copy_outputs(folder: LocalStore, store: Store, unit: Unit, marker: Marker, 
         return
     if marker.fingerprint != identity:
         raise ArtifactError("the job wrote under another fingerprint")
+    if not marker.outputs:
+        raise ArtifactError("the job says that it is done and names no output")
     for name, output in marker.outputs.items():
         if output.key != artifact_key(unit.stage, identity, name) or name == MANIFEST or "/" in name:
             raise ArtifactError(f"{output.key} is no key of this unit")

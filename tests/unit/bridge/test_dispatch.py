@@ -68,6 +68,11 @@ def _promise_more_in_the_manifest(marker: Path, artifacts: Path) -> None:
     _change(artifacts / "manifest.json", outputs={})
 
 
+def _answer_nothing(marker: Path, artifacts: Path) -> None:
+    _change(marker, outputs={})
+    _change(artifacts / "manifest.json", outputs={})
+
+
 def _break_the_manifest(marker: Path, artifacts: Path) -> None:
     (artifacts / "manifest.json").write_text("[")
 
@@ -95,6 +100,7 @@ def _point_at_another_unit(marker: Path, artifacts: Path) -> None:
         _cut_the_marker,
         _lose_the_manifest,
         _promise_more_in_the_manifest,
+        _answer_nothing,
         _break_the_manifest,
         _name_another_fingerprint,
         _point_outside,
