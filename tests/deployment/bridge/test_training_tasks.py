@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,9 @@ def test_two_tasks_of_a_job_train_what_one_process_does(tmp_path: Path) -> None:
         cpus=1,
         command=("srun", "--kill-on-bad-exit=1", sys.executable, *LANDSERIES),
     )
-    job = Job(name=f"ls-train-{tmp_path.name[-8:]}", run_id="test", partition="train", stage="train", units={"a": ""})
+    job = Job(
+        name=f"ls-train-{uuid.uuid4().hex[:16]}", run_id="test", partition="train", stage="train", units={"a": ""}
+    )
     folder = JobFolder(training.folder)
     shutil.copy(training.folder / UNITS, folder.units(job))
     folder.script(job).write_text(Scripts(None).text("train", job, section, folder))
