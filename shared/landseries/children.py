@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from landseries.groups import membership
 from landseries.messages import Message
 from landseries.numerics import NumericsProfile, process_environment
 
@@ -22,9 +23,12 @@ def worker_environment(profile: NumericsProfile, number: int) -> dict[str, str]:
 
     Args:
         profile: of the run.
-        number: of the process among its siblings, from 0: where there are several GPUs, they take them in turn.
+        number: of the process among its siblings, from 0: where there are several GPUs, they take them in turn. In a
+            group that torchrun or srun started, its members have their turns already.
     """
-    turn = {"LOCAL_RANK": str(number)} if profile.device == "cuda" else {}
+    own = membership()
+    alone = own is None or own.size == 1
+    turn = {"LOCAL_RANK": str(number)} if profile.device == "cuda" and alone else {}
     return os.environ | process_environment(profile) | turn
 
 

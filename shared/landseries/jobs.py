@@ -12,9 +12,9 @@ its answer is in the store and what became due is published.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from landseries.artifacts.documents import canonical_json
 from landseries.errors import ArtifactError
@@ -61,14 +61,14 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
+    name: Annotated[str, StringConstraints(pattern=r"^ls-[a-z0-9-]+$")]
     run_id: str
     partition: str
     stage: str
     units: dict[str, str]
     attempt: int = 1
     fruitless: int = 0
-    scheduler_id: str | None = None
+    scheduler_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")] | None = None
     reached: str = ""
 
     @property

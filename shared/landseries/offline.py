@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from landseries import numerics
 from landseries.children import WorkerProcess, worker_environment
 from landseries.errors import ConfigError, LandseriesError
+from landseries.groups import membership
 from landseries.messages import Message, decode
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES
@@ -39,9 +40,16 @@ class UnitList(BaseModel):
 
 @dataclass
 class Report:
-    """What became of the units: how many were answered, and of each other one why it was not."""
+    """What became of the units.
+
+    Attributes:
+        answered: how many have their answer.
+        helped: how many this process helped another to answer, as one of a group that torchrun or srun started.
+        failures: of each other one, why it was not answered.
+    """
 
     answered: int = 0
+    helped: int = 0
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -86,6 +94,8 @@ class _Shift:
         self._lock = threading.Lock()
         self._report = Report()
         self._threads_each = max(1, threads // processes)
+        own = membership()
+        self._only_helps = own is not None and own.rank > 0
         decoded = [decode(message) for message in units.messages]
         self._run = OpenRun(store := LocalStore(folder / STORE), _the_plan(store, {run_id for run_id, _ in decoded}))
         services = sorted({STAGES[unit.stage].service for _, unit in decoded})
@@ -123,6 +133,8 @@ class _Shift:
         with self._lock:
             if marker is not None:
                 self._report.answered += 1
+            elif self._only_helps and reason is None:
+                self._report.helped += 1  # process 0 may still be writing the answer
             else:
                 self._report.failures[unit.name] = reason or "one of its inputs is missing or damaged in this folder"
 

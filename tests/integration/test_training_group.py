@@ -15,6 +15,7 @@ import psutil
 import pytest
 import torch
 from support.phenologies import phenologies
+from support.training_jobs import trained_by
 from support.training_tables import DATES, FEATURES, TRAIN, given_table, training_bench
 
 from landseries.errors import LandseriesError
@@ -157,6 +158,17 @@ def test_a_process_that_torchrun_or_srun_started_joins_its_group(
     for weights in first:
         assert Path(weights).read_bytes() == two_processes[WEIGHTS].read_bytes()
     assert len(first) == 2
+
+
+def test_torchrun_starts_jobs_that_train_together(tmp_path: Path) -> None:
+    alone, said_alone = trained_by(tmp_path / "alone")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    together, said = trained_by(tmp_path / "together", *torchrun)
+    assert together == alone
+    assert "1 units answered, 0 not" in said
+    assert "0 units answered, 1 helped with, 0 not" in said
+    assert "helped" not in said_alone
+    assert trained_by(tmp_path / "other", processes=1)[0] != alone, "a training that does not depend on its parts"
 
 
 def _environment() -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -48,18 +49,56 @@ def gpu_partition() -> tuple[str, str | None]:
 @contextmanager
 def cpu_partition() -> Iterator[str]:
     """A partition for CPU stages: one that is made for the while, or the one there is where that is not allowed."""
-    name = f"cpu-{uuid.uuid4().hex[:8]}"
-    made = subprocess.run(
-        ["scontrol", "create", f"PartitionName={name}", "Nodes=ALL", "State=UP"], capture_output=True, check=False
-    )
-    if made.returncode != 0:
-        yield gpu_partition()[0]
+    with _made_partition("cpu") as name:
+        yield name or gpu_partition()[0]
+
+
+@contextmanager
+def preemptible_partition() -> Iterator[tuple[str, Callable[[], str]]]:
+    """A partition whose jobs others push out, and what submits such a job on all nodes and tells its number.
+
+    The test is skipped aloud where this Slurm lets no job push out another.
+    """
+    settings = slurm("scontrol", "show", "config")
+    if not re.search(r"^PreemptType\s*= preempt/partition_prio$", settings, re.M):
+        pytest.skip("this Slurm has no PreemptType=preempt/partition_prio: no job pushes out another here")
+    options = ("PreemptMode=CANCEL", "OverSubscribe=NO")
+    with (
+        _made_partition("low", "PriorityTier=1", *options) as low,
+        _made_partition("high", "PriorityTier=1000", *options) as high,
+    ):
+        if low is None or high is None:
+            pytest.skip("this user may make no partitions here")
+        urgent = (
+            "sbatch",
+            "--parsable",
+            f"--partition={high}",
+            "--exclusive",
+            "--output=/dev/null",
+            "--wrap=sleep 600",
+        )
+        yield low, lambda: slurm(*urgent).strip()
+
+
+@contextmanager
+def _made_partition(kind: str, *options: str) -> Iterator[str | None]:
+    """A partition over all nodes for the while; None where this user may make none."""
+    name = f"{kind}-{uuid.uuid4().hex[:8]}"
+    command = ["scontrol", "create", f"PartitionName={name}", "Nodes=ALL", "State=UP", *options]
+    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        yield None
         return
     try:
         yield name
     finally:
         _await_no_job(name)
         slurm("scontrol", "delete", f"PartitionName={name}")
+
+
+def partitions_of_jobs(beginning: str) -> dict[str, str]:
+    """Partition by name of the jobs whose names begin so, ended ones included while Slurm remembers them."""
+    lines = slurm("squeue", "--me", "-h", "--states=all", "-o", "%j|%P").splitlines()
+    return {name: partition for name, partition in (line.split("|") for line in lines) if name.startswith(beginning)}
 
 
 def jobs_named(beginning: str) -> list[tuple[str, str, str]]:

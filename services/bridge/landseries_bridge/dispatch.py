@@ -8,6 +8,7 @@ the submission and the record of it.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from landseries.artifacts.documents import digest_of
 from landseries.brokers.envelope import clean
 from landseries.errors import BrokerUnavailable, ConfigError, LandseriesError, StoreUnavailable
 from landseries.jobs import Job
-from landseries.local.processes import tail
 from landseries.logs import logger
 from landseries.markers import Damaged
 from landseries.marking import plan_key
@@ -31,12 +31,11 @@ from landseries_bridge.scheduler import JobState, Scheduler
 from landseries_bridge.script import JobFolder, Scripts
 from landseries_bridge.settling import Settling
 from landseries_bridge.site import Partition, Site
-from landseries_bridge.staging import NoRun, StageIn, bring_back, open_run
+from landseries_bridge.staging import NoRun, StageIn, UnusableAnswer, bring_back, open_run
 
 #: How long a job may be unknown to the batch system, or its last files unseen on this machine, before it has ended.
 _UNSEEN_S: Final = 60.0
-#: Of a job's log, in a reason: its last lines, and no more characters than leave room for the rest.
-_LOG_LINES: Final = 25
+#: Of a job's log, in a reason: no more characters than leave room for the rest. It may be of any size.
 _LOG_CHARACTERS: Final = 1500
 
 
@@ -156,6 +155,7 @@ class Dispatcher:
         number = self._scheduler.find(job.label)
         if number is None:
             self._write_attempt(job, [waiting for waiting in units if waiting.id in staged], folder)
+            self._leave_off_if_told()  # as late as possible: another bridge may have taken over
             number = self._scheduler.submit(folder.script(job))
         self._log.info("submitted", job=job.label, number=number, units=len(staged), run=job.run_id)
         self._records.save_job(job.model_copy(update={"scheduler_id": number}))
@@ -177,13 +177,13 @@ class Dispatcher:
         return found
 
     def _write_attempt(self, job: Job, units: list[Waiting], folder: JobFolder) -> None:
-        section = self._section(job)
+        name, section = self._section(job)
         listed = UnitList(messages=tuple(waiting.record.message for waiting in units))
         folder.units(job).write_text(listed.model_dump_json(), encoding="utf-8")
         folder.exit_file(job).unlink(missing_ok=True)
         for left in folder.scratch.glob("tmp*"):  # of the last attempt, which may have been killed
             shutil.rmtree(left, ignore_errors=True)
-        folder.script(job).write_text(self._scripts.text(job, section, folder), encoding="utf-8")
+        folder.script(job).write_text(self._scripts.text(name, job, section, folder), encoding="utf-8")
 
     def _has_ended(self, job: Job, state: JobState | None) -> bool:
         """Whether nothing more comes of a job's attempt."""
@@ -205,7 +205,13 @@ class Dispatcher:
         missing, answered = [], 0
         for waiting in self._records.units_of(job):
             self._leave_off_if_told()
-            back = bring_back(store, run, self._store, waiting.unit, job.units[waiting.id])
+            try:
+                back = bring_back(store, run, self._store, waiting.unit, job.units[waiting.id])
+            except UnusableAnswer as unusable:
+                self._log.warning(
+                    "an answer cannot be used", job=job.label, unit=waiting.unit.name, reason=str(unusable)
+                )
+                back = False
             if back and not self._settling.look_again(waiting):
                 answered += 1
             else:
@@ -221,7 +227,7 @@ class Dispatcher:
             return
         reached = _reached(folder.checkpoints)
         fruitless = 0 if answered or reached != job.reached else job.fruitless + 1
-        if fruitless >= self._section(job).attempts:
+        if fruitless >= self._section(job)[1].attempts:
             self._give_up(job, missing, word, folder)
             return
         again = {"attempt": job.attempt + 1, "fruitless": fruitless, "reached": reached, "scheduler_id": None}
@@ -229,7 +235,7 @@ class Dispatcher:
         self._records.save_job(job.model_copy(update=again | {"units": {w.id: "" for w in missing}}))
 
     def _give_up(self, job: Job, units: list[Waiting], word: str, folder: JobFolder) -> None:
-        said = clean(tail(folder.log(job), _LOG_LINES))[-_LOG_CHARACTERS:]
+        said = _end_of(folder.log(job))
         for waiting in units:
             reason = f"{job.attempt} jobs at {self._site.name} did not answer it; {job.label} ({job.scheduler_id}) "
             self._settling.put_aside(waiting, f"{reason}ended as {word}, and said last: {said}")
@@ -254,12 +260,13 @@ class Dispatcher:
     def _folder(self, job: Job) -> JobFolder:
         return JobFolder(self._site.spool / self._site.name / job.name)
 
-    def _section(self, job: Job) -> Partition:
+    def _section(self, job: Job) -> tuple[str, Partition]:
+        """The section of the profile that a job belongs to now, and its name."""
         name = job.partition if job.partition in self._site.partitions else None
         name = name or self._site.section_of(STAGES[job.stage].service)
         if name is None:
             raise ConfigError(f"the profile has no partition for units of {job.stage} any more")
-        return self._site.partitions[name]
+        return name, self._site.partitions[name]
 
     def _tell(self, job: Job, state: JobState | None) -> None:
         now = "unknown to the batch system" if state is None else f"{state.word} {state.reason}".strip()
@@ -273,7 +280,19 @@ class Dispatcher:
 
 
 def _age_s(waiting: Waiting) -> float:
-    return time.time() - waiting.record.recorded_s
+    """How long a unit has waited: by the clock of the bridge that recorded it, or at least since it was seen here."""
+    return max(time.time() - waiting.record.recorded_s, time.monotonic() - waiting.seen_s)
+
+
+def _end_of(log: Path) -> str:
+    """The last characters of a job's log, or why there are none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * _LOG_CHARACTERS))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError as error:
+        return f"(no log: {error.strerror})"
+    return clean(text.strip()[-_LOG_CHARACTERS:]) or "(nothing)"
 
 
 def _reached(checkpoints: Path) -> str:

@@ -8,6 +8,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -133,7 +134,7 @@ class Jobs(threading.Thread):
             try:
                 with self._leases.holding(f"leases/bridge-{self._site.name}.json", lambda: None) as ours:
                     self._log.info("looking after the jobs", site=self._site.name)
-                    dispatcher = self._dispatcher()
+                    dispatcher = self._dispatcher(ours)
                     while ours() and not self._stop_asked.is_set():
                         self._look(dispatcher)
                         self._stop_asked.wait(self._site.poll_s)
@@ -159,11 +160,16 @@ class Jobs(threading.Thread):
         silent = time.monotonic() - self._moved
         return f"the jobs have not been looked at for {silent:.0f} s" if silent > _LONGEST_LOOK_S else None
 
-    def _dispatcher(self) -> Dispatcher:
-        """One that begins with what is in the store now: another bridge may have changed it."""
+    def _dispatcher(self, ours: Callable[[], bool]) -> Dispatcher:
+        """One that begins with what is in the store now, since another bridge may have changed it, and leaves off where
+        the lease is lost: that bridge is at work again."""
         self._records = records = Records(self._store, self._site.name)
         settling = Settling(self._store, self._broker, records, partial(Looker, self._store, self._scratch))
-        return Dispatcher(self._store, self._site, records, settling, self._scheduler, self._stop_asked.is_set)
+
+        def stopping() -> bool:
+            return self._stop_asked.is_set() or not ours()
+
+        return Dispatcher(self._store, self._site, records, settling, self._scheduler, stopping)
 
     def _jobs_of(self, partition: str) -> int:
         return sum(job.partition == partition for job in list(self._records.jobs.values()))

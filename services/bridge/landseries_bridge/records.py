@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from landseries.errors import ArtifactError
 from landseries.jobs import JOBS, Job, WaitingUnit, encoded, is_unit_key, job_key, read_job, read_unit, unit_key
@@ -14,11 +15,12 @@ from landseries.stores.base import Store
 
 @dataclass(frozen=True)
 class Waiting:
-    """A waiting unit with what its message names."""
+    """A waiting unit with what its message names, and when this bridge read it first, by its own steady clock."""
 
     run_id: str
     unit: Unit
     record: WaitingUnit
+    seen_s: float = field(default_factory=time.monotonic)
 
     @property
     def id(self) -> str:

@@ -83,8 +83,8 @@ class Scripts:
         except (OSError, UnicodeDecodeError, TemplateError) as error:
             raise ConfigError(f"template: {template}: cannot be used: {error}") from None
 
-    def text(self, job: Job, section: Partition, folder: JobFolder) -> str:
-        """The script of a job's attempt.
+    def text(self, name: str, job: Job, section: Partition, folder: JobFolder) -> str:
+        """The script of a job's attempt in a section of the profile, by its name.
 
         Raises:
             ConfigError: the site's template uses a name that there is not.
@@ -98,7 +98,7 @@ class Scripts:
             return self._template.render(
                 section.model_dump()
                 | {
-                    "partition": section.partition or job.partition,
+                    "partition": section.partition or name,
                     "command": command,
                     "label": job.label,
                     "attempt": job.attempt,

@@ -16,7 +16,12 @@ from landseries.settings.base import Settings
 from landseries.variables import expand_variables
 
 _Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:,/=@+-]*$")]
-_SECRET: Final = re.compile(r"pass(word|wd|phrase)|secret|token|credential|(access|private|api)_?key", re.I)
+_SECRET: Final = re.compile(
+    r"pass(word|wd|phrase)|secret|token|credential|(access|private|api)_?key|^landseries_(broker|store)_|^aws_", re.I
+)
+_LOGIN: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
+#: Options by which the bridge finds its jobs and their logs again.
+_OURS: Final = ("--job-name", "--output", "--error", "--array", "--wait", "--wrap", "--clusters")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TIME: Final = r"^(\d+-\d{1,2}(:\d\d(:\d\d)?)?|\d+(:\d\d){0,2})$"
 _PRESETS: Final = resources.files(__package__).joinpath("presets")
@@ -67,22 +72,37 @@ class Partition(Settings):
         for line in directives:
             if not re.fullmatch(r"--[a-z][^\n\r\0]*", line):
                 raise ValueError(f"{line!r} is no option of sbatch; write --name=value")
+            for option in (word.split("=")[0] for word in line.split() if word.startswith("-")):
+                # sbatch takes beginnings of names as well.
+                if not option.startswith("--") or any(name.startswith(option) for name in _OURS):
+                    raise ValueError(f"{line!r}: {option} cannot be set here; the bridge finds its jobs by its own")
         return directives
 
     @field_validator("environment")
     @classmethod
     def _tells_no_secret(cls, environment: dict[str, str]) -> dict[str, str]:
-        for name in environment:
+        for name, value in environment.items():
             if not _VARIABLE.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of an environment variable")
             if _SECRET.search(name):
                 raise ValueError(f"{name} looks like a secret, and a job's script is no place for one; jobs need none")
+            if _LOGIN.search(value):
+                raise ValueError(f"{name} holds a password in a URL, and a job's script is no place for one")
+            if "\0" in value:
+                raise ValueError(f"{name} holds a zero byte, which no variable can")
         return environment
 
     @model_validator(mode="after")
     def _starts_all_tasks(self) -> Partition:
-        if self.nodes * self.tasks_per_node > 1 and "srun" not in self.command:
+        if self.nodes * self.tasks_per_node == 1:
+            return self
+        if "srun" not in self.command:
             raise ValueError("several nodes or tasks: `command` must call srun, or all but the first of them idle")
+        if self.services != ("trainer",) or self.processes > 1:
+            raise ValueError(
+                "several nodes or tasks work on one unit together; the trainer alone can do that, with `processes: 1`. "
+                "Give other services a section of their own with one task; their jobs spread over the nodes"
+            )
         return self
 
     @field_validator("command")
@@ -110,8 +130,8 @@ class Site(Settings):
     @field_validator("spool")
     @classmethod
     def _can_be_named_to_slurm(cls, spool: Path) -> Path:
-        if not spool.is_absolute() or re.search(r"[\s%\\]", str(spool)):
-            raise ValueError("write an absolute path without spaces, % and backslashes")
+        if not spool.is_absolute() or re.search(r"[\s%\\\"'#]", str(spool)):
+            raise ValueError("write an absolute path without spaces, quotes, #, % and backslashes")
         return spool
 
     @model_validator(mode="after")

@@ -36,10 +36,11 @@ _GOING_ON: Final = frozenset(
         "STOPPED",
     )
 )
-#: What of the environment Slurm's commands and the job's shell get: nothing that could be a key of broker or store.
+#: What of the environment Slurm's commands and the job's shell get: nothing that could be a key of broker or store, and
+#: nothing like SBATCH_JOB_NAME or SBATCH_ARRAY_INX, which goes before what a script says (sbatch(1), "INPUT
+#: ENVIRONMENT VARIABLES") and would make another job of it, under a name by which it is not found.
 _PASSED_ON: Final = re.compile(
-    r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TERM|TMPDIR|SLURM_CONF|SBATCH_\w+|SQUEUE_\w+|SACCT_\w+"
-    r"|LD_LIBRARY_PATH|MODULE\w*|LMOD_\w+|BASH_ENV|BASH_FUNC_(module|ml)(%%|\(\)))"
+    r"(PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TERM|TMPDIR|SLURM_CONF|LD_LIBRARY_PATH|MODULE\w*|LMOD_\w+|BASH_ENV|BASH_FUNC_(module|ml)(%%|\(\)))"
 )
 _PATIENCE_S: Final = 60.0
 #: `sacct` looks no further back; no job waits and runs for longer.
@@ -88,8 +89,8 @@ class SlurmScheduler:
             return {}
         found: dict[str, JobState] = {}
         for line in self._run("squeue", "--me", "--noheader", "--states=all", "--format=%i|%T|%r").splitlines():
-            number, word, reason = line.strip().split("|", 2)
-            if number in jobs:
+            number, word, reason = [*line.strip().split("|", 2), "", ""][:3]
+            if number in jobs and word:
                 found[number] = JobState(word not in _GOING_ON, word, "" if reason == "None" else reason)
         missing = sorted(set(jobs) - found.keys())
         for number, state in self._sacct(f"--jobs={','.join(missing)}") if missing else ():
@@ -119,14 +120,20 @@ class SlurmScheduler:
             return
         for line in told.splitlines():
             number, _, state = line.partition("|")
-            if number.isdigit() and state:
+            if number.isdigit() and state.strip():
                 yield number, state
 
     def _run(self, *command: str) -> str:
         environment = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
         try:
             ended = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+                command,
+                env=environment,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_PATIENCE_S,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise SchedulerError(f"{command[0]} did not answer within {_PATIENCE_S:.0f} s") from None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
@@ -75,11 +79,9 @@ def _map_year(
     year_map = YearMap(context.legend, clear_views, inside & (clear_views >= settings.min_clear_views))
     with context.local(item, SERIES) as path, reading_series(path) as reader:
         _check(context, item, reader, trained)
-        for first in range(0, reader.height, ROWS_PER_CHUNK):
-            last = min(first + ROWS_PER_CHUNK, reader.height)
-            if year_map.wants(first, last):
-                labels, probabilities = network.predict(reader.rows(first, last), threads=context.threads)
-                year_map.fill(first, labels, probabilities, network.settings.classes)
+        for first, series in _read_ahead(reader, year_map, network.pixels_at_once):
+            labels, probabilities = network.predict(series, threads=context.threads)
+            year_map.fill(first, labels, probabilities, network.settings.classes)
     write_cog(
         context.output(f"{item.unit['year']}.tif"),
         year_map.bands,
@@ -90,6 +92,28 @@ def _map_year(
     )
     context.log(f"{item.unit['year']}: {np.count_nonzero(year_map.classes)} of {inside.sum()} pixels mapped")
     return year_map.classes
+
+
+def _read_ahead(reader: SeriesReader, year_map: YearMap, pixels: int) -> Iterator[tuple[int, npt.NDArray[np.int16]]]:
+    """The rows that hold pixels to map, some at a time, as (first row, series); the next ones are read meanwhile.
+
+    Args:
+        reader: of the year's series.
+        year_map: tells which rows it wants.
+        pixels: wanted at a time; at least one chunk of rows comes.
+    """
+    chunks = max(1, math.ceil(pixels / (reader.width * ROWS_PER_CHUNK)))
+    ends = [
+        (first, min(first + chunks * ROWS_PER_CHUNK, reader.height))
+        for first in range(0, reader.height, chunks * ROWS_PER_CHUNK)
+    ]
+    wanted = [(first, last) for first, last in ends if year_map.wants(first, last)]
+    with ThreadPoolExecutor(1, thread_name_prefix="series") as pool:
+        coming = [pool.submit(reader.rows, *rows) for rows in wanted[:1]]
+        for number, (first, _) in enumerate(wanted):
+            series = coming.pop().result()
+            coming += [pool.submit(reader.rows, *rows) for rows in wanted[number + 1 : number + 2]]
+            yield first, series
 
 
 def _check(context: Context, item: Input, reader: SeriesReader, trained: TrainedNetwork) -> None:

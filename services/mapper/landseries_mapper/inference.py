@@ -64,6 +64,11 @@ class MappingNetwork:
         self._head_bias = trained.state["head.bias"]
         self._classes = np.array(trained.settings.classes, np.uint8)
 
+    @property
+    def pixels_at_once(self) -> int:
+        """Pixels of a call that keep one core at work."""
+        return self.block_pixels
+
     def predict(self, series: NDArray[np.int16], threads: int = 1) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Label annual series.
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from landseries.neural.devices import moved
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -48,10 +50,10 @@ class Augmentation:
         whole = len(channels) if size is None else size
         if self.noise > 0:
             # A missing value is exactly 0 and stays so; a present one is 0 too rarely to matter.
-            deviations = torch.randn(whole, *values.shape[1:])[own].to(channels.device)
+            deviations = moved(torch.randn(whole, *values.shape[1:])[own], channels.device)
             values += self.noise * deviations * (values != 0)
         if self.date_drop > 0:
-            dropped = (torch.rand(whole, *flag.shape[1:])[own] < self.date_drop).to(channels.device)
+            dropped = moved(torch.rand(whole, *flag.shape[1:])[own] < self.date_drop, channels.device)
             values.masked_fill_(dropped, 0.0)
             flag.masked_fill_(dropped, 1.0)
         return channels

@@ -76,7 +76,7 @@ class Batches:
     """The batches of one epoch, in order.
 
     Attributes:
-        waited_s: seconds that the computation has waited for data so far.
+        waited_s: seconds that the device has waited for data so far, at most.
     """
 
     def __init__(self, data: Labelled, order: NDArray[np.int64], count: int, group: Group) -> None:
@@ -101,7 +101,8 @@ class Batches:
             for number in range(self._count):
                 start = time.perf_counter()
                 parts = coming.result()
-                self.waited_s += time.perf_counter() - start
+                if self._group.is_idle:
+                    self.waited_s += time.perf_counter() - start
                 if number + 1 < self._count:
                     coming = reader.submit(self._load, number + 1)
                 yield parts

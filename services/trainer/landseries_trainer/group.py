@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,7 @@ import torch.distributed as dist
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from landseries.errors import LandseriesError
+from landseries.groups import Membership
 from landseries_trainer.gradients import sum_in_float64
 
 #: How long a process waits for the others before it gives up: far above what any of them does alone.
@@ -29,19 +29,6 @@ SILENCE_S: Final = 300.0
 
 _BACKENDS: Final = {"cpu": "gloo", "cuda": "nccl"}
 _joined = itertools.count()
-
-
-@dataclass(frozen=True)
-class Membership:
-    """A process's place in a group, as torchrun or Slurm name it in the environment.
-
-    Attributes:
-        rank: number of the process, from 0.
-        size: number of processes.
-    """
-
-    rank: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -66,17 +53,22 @@ class Group:
         return self.rank == 0
 
     @property
+    def is_idle(self) -> bool:
+        """Whether the device has done all that it was told to; a GPU is told ahead."""
+        return self.device.type != "cuda" or torch.cuda.current_stream(self.device).query()
+
+    @property
     def own_parts(self) -> range:
         """Numbers of the parts of each batch that this process does."""
         return range(self.rank, self.parts, self.size)
 
     def add(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The sum of the tensors of all processes, on the CPU."""
+        """The sum of the tensors of all processes, on the device of the tensor; the tensor itself may be changed."""
         if self.size == 1:
-            return tensor.cpu()
+            return tensor
         moved = tensor.to(self.device)
         dist.all_reduce(moved)
-        return moved.cpu()
+        return moved.to(tensor.device)
 
     def share(self, content: bytes) -> bytes:
         """What process 0 gives, for all."""
@@ -107,30 +99,6 @@ class Group:
 
 
 ALONE: Final = Group()
-
-
-def membership(environment: Mapping[str, str] = os.environ) -> Membership | None:
-    """The group that this process was started into by torchrun or srun; None where it is on its own.
-
-    RANK and WORLD_SIZE are torchrun's; where a job script exports MASTER_ADDR and MASTER_PORT, Slurm's own
-    SLURM_PROCID and SLURM_NTASKS serve as well.
-
-    Raises:
-        LandseriesError: the variables contradict each other.
-    """
-    if "MASTER_ADDR" not in environment:
-        return None
-    rank = environment.get("RANK", environment.get("SLURM_PROCID"))
-    size = environment.get("WORLD_SIZE", environment.get("SLURM_NTASKS"))
-    if rank is None or size is None:
-        return None
-    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size) and "MASTER_PORT" in environment):
-        raise LandseriesError(
-            f"MASTER_ADDR is set, but rank {rank!r} of {size!r} processes and MASTER_PORT "
-            f"{environment.get('MASTER_PORT')!r} describe no group: start with torchrun, or export RANK, WORLD_SIZE, "
-            "MASTER_ADDR and MASTER_PORT in the job script"
-        )
-    return Membership(int(rank), int(size))
 
 
 @contextmanager

@@ -7,13 +7,14 @@ from typing import Any
 
 from landseries.artifacts.documents import write_json
 from landseries.errors import ArtifactError, LandseriesError, Refused
+from landseries.groups import Membership, membership
 from landseries.neural.devices import device_of
 from landseries.neural.weights import TrainedNetwork, write_weights
 from landseries.numerics import visible_gpus
 from landseries.pipeline import WEIGHTS
 from landseries.service import Assisted, Context
 from landseries.settings.trainer import TrainSettings
-from landseries_trainer.group import Membership, joining, membership
+from landseries_trainer.group import joining
 from landseries_trainer.launch import train_in_group
 from landseries_trainer.mapped import write_flat
 from landseries_trainer.networks import TrainedModel, TrainingJob, train_networks
@@ -53,7 +54,7 @@ def _train(job: TrainingJob, context: Context) -> TrainedModel:
     if own is None and processes > 1:
         return train_in_group(job, processes, context.scratch / "group", context.log)
     _check_size(own, parts)
-    with joining(own, device_of(job.profile.device), parts, job.silence_s) as group:
+    with joining(own, device_of(job.profile.device, job.profile.precision), parts, job.silence_s) as group:
         trained = train_networks(job, group, context.log)
     if not group.is_first:
         raise Assisted(f"process {group.rank} of {group.size}; process 0 writes")

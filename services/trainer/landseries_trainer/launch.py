@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,8 +26,10 @@ _MODULE: Final = "landseries_trainer.member"
 _LOG_FILE: Final = "torchrun.log"
 #: How long torchrun may take to end its processes.
 _ENDING_S: Final = 40.0
-#: A line of torchrun's report: the exit status of the process that failed first.
+#: In torchrun's report: the exit status of a process that failed.
 _STATUS: Final = re.compile(r"rank\s*: (\d+).*?exitcode\s*: (-?\d+)", re.DOTALL)
+#: In torchrun's log, where it killed those that did not end when they were told to.
+_FORCED: Final = "forcefully exiting via"
 
 
 def train_in_group(job: TrainingJob, processes: int, folder: Path, log: Callable[[str], None]) -> TrainedModel:
@@ -100,13 +103,19 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _explain(folder: Path, processes: int, status: int) -> str:
-    """Which process failed first, and why."""
+    """Which process failed first, and why.
+
+    One that was ended by a signal went before those that miss it, whichever torchrun noticed first.
+    """
     report = (folder / _LOG_FILE).read_text(encoding="utf-8", errors="replace")
-    first = _STATUS.search(report[report.rfind("Root Cause") :])
-    if first is None:
+    failures = _STATUS.findall(report[report.rfind("Failures:") :])
+    if not failures:
         last = next((line for line in reversed(report.splitlines()) if line.strip()), "it said nothing")
         return f"the group of {processes} training processes ended with status {status}: {last}"
-    rank, code = first.group(1), int(first.group(2))
+    signalled = [(rank, code) for rank, code in failures if int(code) < 0 and int(code) != -signal.SIGTERM]
+    # The last one is torchrun's "Root Cause (first observed failure)".
+    rank, text = signalled[-1] if signalled and _FORCED not in report else failures[-1]
+    code = int(text)
     reason = f"it was ended by signal {-code}, perhaps for lack of memory" if code < 0 else f"exit status {code}"
     with suppress(OSError):
         reason = failure_file(folder, rank).read_text(encoding="utf-8")

@@ -14,9 +14,10 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from landseries.groups import membership
 from landseries.neural.devices import device_of
 from landseries.neural.weights import write_weights
-from landseries_trainer.group import joining, membership
+from landseries_trainer.group import joining
 from landseries_trainer.networks import TrainedModel, TrainingJob, train_networks
 
 JOB_FILE: Final = "job.json"
@@ -30,7 +31,7 @@ def run(folder: Path) -> None:
     """Join the group that the environment names and train."""
     job = TrainingJob.model_validate_json((folder / JOB_FILE).read_bytes())
     parts = job.profile.training_processes
-    with joining(membership(), device_of(job.profile.device), parts, job.silence_s) as group:
+    with joining(membership(), device_of(job.profile.device, job.profile.precision), parts, job.silence_s) as group:
         trained = train_networks(job, group, _tell)
         if group.is_first:
             _leave(folder, trained)
@@ -75,4 +76,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Without the interpreter's own end: threads of the group that are still about call back into it, and abort.
+    ended_with = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ended_with)

@@ -29,6 +29,7 @@ import torch
 from numpy.typing import NDArray
 
 from landseries.errors import ArtifactError, Refused
+from landseries.neural.devices import moved
 from landseries.neural.network import SeriesClassifier
 from landseries.neural.normalisation import Normalisation, measure_in_parts, round_to_bfloat16
 from landseries.neural.weights import NetworkSettings, TrainedNetwork
@@ -69,8 +70,8 @@ _WARM_UP: Final = 0.2
 _START: Final = 0.1
 #: Longest gradient; longer ones are shortened to it.
 _CLIP: Final = 1.0
-#: Series that are labelled at a time in validation; their states fit in the cache.
-_VALIDATION_BATCH: Final = 512
+#: Series that are labelled at a time in validation: their states fit in a processor's cache, or fill a GPU.
+_VALIDATION_BATCH: Final = {"cpu": 512, "cuda": 16_384}
 
 
 def train_network(
@@ -249,7 +250,7 @@ class _Training:
             if not self.group.adds_by_itself:
                 flat = flat + flat_gradients(parameters)
         if not self.group.adds_by_itself:
-            set_gradients(parameters, self.group.add(flat).to(self.group.device))
+            set_gradients(parameters, self.group.add(flat))
         torch.nn.utils.clip_grad_norm_(parameters, _CLIP)
         self.optimiser.step()
         return losses
@@ -259,13 +260,13 @@ class _Training:
         device = self.group.device
         channels = batch.channels.to(device, non_blocking=True)
         channels = self.augmentation.apply(channels, batch.size, batch.own)
-        factors = [one.to(device) for one in self.forward.draw(batch.size, batch.own, channels.shape[1])]
+        factors = [moved(one, device) for one in self.forward.draw(batch.size, batch.own, channels.shape[1])]
         targets, weights = (one.to(device, non_blocking=True) for one in (batch.targets, batch.weights))
         losses = torch.nn.functional.cross_entropy(
             self.joined(channels, factors), targets, reduction="none", label_smoothing=self.settings.label_smoothing
         )
         # Divided by the weight of the whole batch: the parts of all processes add up to its mean.
-        whole = batch.weight.clamp_min(torch.finfo(torch.float32).tiny).to(device)
+        whole = moved(batch.weight.clamp_min(torch.finfo(torch.float32).tiny), device)
         loss: torch.Tensor = (losses * weights).sum() / whole
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -277,11 +278,12 @@ class _Training:
         judge.to(self.group.device).eval()
         count = len(self.judged)
         log_probabilities = torch.zeros(count, len(self.network_settings.classes))
-        parts = range(0, count, _VALIDATION_BATCH)
+        size = _VALIDATION_BATCH[self.group.device.type]
+        parts = range(0, count, size)
         with torch.inference_mode():
             for start in parts[self.group.rank :: self.group.size]:
-                part = slice(start, min(start + _VALIDATION_BATCH, count))
-                scores = judge(self.judged.channels(part).to(self.group.device))
+                part = slice(start, min(start + size, count))
+                scores = judge(moved(self.judged.channels(part), self.group.device))
                 log_probabilities[part] = torch.log_softmax(scores, dim=1).cpu()
         # The others' lines are 0 here: the sum is what each of them found, to the bit.
         gathered = self.group.add(log_probabilities).numpy()

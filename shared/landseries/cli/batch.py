@@ -44,6 +44,8 @@ def offline(
 ) -> None:
     """Do the units of a job's folder, without broker and network; `landseries bridge` writes such folders.
 
+    One of several that torchrun or srun started helps the first of them, where a unit is trained by all together.
+
     Exit status: 0 all units were answered, 1 some were not (started again, it goes on with those), 2 the folder cannot
     be used.
     """
@@ -58,7 +60,8 @@ def offline(
     )
     for name, reason in report.failures.items():
         say(f"not done: {name}: {reason}")
-    say(f"{report.answered} units answered, {len(report.failures)} not")
+    helped = f"{report.helped} helped with, " if report.helped else ""
+    say(f"{report.answered} units answered, {helped}{len(report.failures)} not")
     if report.failures:
         raise typer.Exit(1)
 

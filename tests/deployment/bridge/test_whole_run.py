@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 from support.delivery import Workers, queues_of, ready_messages, wait_for, workers
-from support.slurm import cpu_partition, gpu_partition, jobs_named, slurm, write_site
+from support.slurm import cpu_partition, gpu_partition, jobs_named, partitions_of_jobs, slurm, write_site
 from support.small_run import artifacts, configuration, landseries, run_embedded, simulate_archive, write_config
 
 from landseries.brokers.names import BRIDGED
 from landseries.connections import BrokerConnection, StoreConnection
 from landseries.jobs import JOBS
 from landseries.openrun import OpenRun
-from landseries.pipeline import SERVICES, Unit
+from landseries.pipeline import SERVICES, Unit, stages_of
 from landseries.plan import read_plan
 from landseries.stores.local import LocalStore
 from landseries.stores.minio import MinioStore
@@ -133,12 +133,25 @@ def test_every_compute_stage_in_its_partition(
         for service in sorted(set(SERVICES) - set(BRIDGED)):
             stage.workers.real(service, "--threads", 1, "--log-json")
         stage.submit(config)
-        stage.wait_for_report()
+        went: dict[str, str] = {}
+
+        def the_report_is_there() -> bool:
+            went.update(partitions_of_jobs("ls-"))
+            return stage.answered(Unit("report", ()))
+
+        stage.wait("the report", the_report_is_there)
         stage.wait_for_rest()
         found = artifacts(stage.store)
         assert sorted(found) == sorted(wanted)
         assert [key for key in wanted if found[key] != wanted[key]] == []
-        assert stage.workers.log().count('"event": "looking after the jobs"') == 1
+        log = stage.workers.log()
+        assert {(name.split("-")[1], part) for name, part in went.items() if f'"{name}"' in log} == {
+            (done, part)
+            for part, services in ((cpu, BRIDGED[:4]), (booster, BRIDGED[4:]))
+            for service in services
+            for done in stages_of(service)
+        }, "every stage of a service ran in its partition, and nowhere else"
+        assert log.count('"event": "looking after the jobs"') == 1
         assert all(stage.workers.end(process) == 0 for process in stage.workers.processes), stage.workers.log()
 
 

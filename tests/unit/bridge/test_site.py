@@ -13,6 +13,8 @@ from landseries_bridge.site import load_site
 
 BOOSTER: dict[str, Any] = {"services": ["trainer", "mapper"], "time": "06:00:00"}
 
+SEVERAL: dict[str, Any] = BOOSTER | {"nodes": 2, "command": ["srun", "landseries"]}
+
 
 def written(folder: Path, **changes: Any) -> Path:
     content = {"name": "here", "spool": "/scratch/landseries", "partitions": {"booster": BOOSTER}} | changes
@@ -46,8 +48,18 @@ def test_juwels_booster_brings_its_peculiarities_and_leaves_the_rest_to_the_prof
     section = load_site(written(tmp_path, preset="juwels-booster", partitions={"gpus": given})).partitions["gpus"]
     assert (section.partition, section.gres, section.master_suffix, section.nodes) == ("booster", "gpu:4", "i", 1)
     assert section.directives == ("--signal=B:USR1@300", "--qos=high")
-    assert section.environment == {"NCCL_SOCKET_IFNAME": "ib0", "NCCL_DEBUG": "INFO"}
+    assert section.environment == {
+        "NCCL_SOCKET_IFNAME": "ib0",
+        "GLOO_SOCKET_IFNAME": "ib0",
+        "NCCL_DEBUG": "INFO",
+    }
     assert section.cpus == 24, "what the profile says goes before"
+
+
+def test_a_training_on_several_nodes_has_a_section_of_its_own(tmp_path: Path) -> None:
+    given = SEVERAL | {"services": ["trainer"], "tasks_per_node": 4, "cpus": 12}
+    section = load_site(written(tmp_path, preset="juwels-booster", partitions={"train": given})).partitions["train"]
+    assert (section.nodes, section.tasks_per_node, section.cpus, section.gres) == (2, 4, 12, "gpu:4")
 
 
 def test_services_that_need_the_world_outside_stay_outside() -> None:
@@ -63,9 +75,24 @@ def test_services_that_need_the_world_outside_stay_outside() -> None:
         ({"partitions": {"b": BOOSTER | {"gpus": 4}}}, r"partitions.b.gpus: unknown field; known are account, "),
         ({"partitions": {"b": BOOSTER | {"account": "a b"}}}, r"partitions.b.account"),
         ({"partitions": {"b": BOOSTER | {"directives": ["-x\nrm"]}}}, r"is no option of sbatch"),
+        ({"partitions": {"b": BOOSTER | {"directives": ["--job-name=mine"]}}}, r"--job-name cannot be set here"),
+        ({"partitions": {"b": BOOSTER | {"directives": ["--qos=high --outp=/tmp/x"]}}}, r"--outp cannot be set here"),
+        ({"partitions": {"b": BOOSTER | {"directives": ["--qos=high -J mine"]}}}, r"-J cannot be set here"),
+        ({"partitions": {"b": BOOSTER | {"directives": ["--array=0-9"]}}}, r"--array cannot be set here"),
         ({"partitions": {"b": BOOSTER | {"command": ["{tile}"]}}}, r"\{service\} is the only field"),
         ({"partitions": {"b": BOOSTER | {"environment": {"MY_PASSWORD": "x"}}}}, r"MY_PASSWORD looks like a secret"),
         ({"partitions": {"b": BOOSTER | {"environment": {"A B": "x"}}}}, r"'A B' is no name"),
+        (
+            {"partitions": {"b": BOOSTER | {"environment": {"LANDSERIES_BROKER_URL": "x"}}}},
+            r"LANDSERIES_BROKER_URL looks like a secret",
+        ),
+        (
+            {"partitions": {"b": BOOSTER | {"environment": {"PROXY": "http://me:word@proxy:3128"}}}},
+            r"PROXY holds a password in a URL",
+        ),
+        ({"partitions": {"b": BOOSTER | {"environment": {"A": "x\0"}}}}, r"A holds a zero byte"),
+        ({"partitions": {"b": SEVERAL | {"services": ["trainer", "mapper"]}}}, r"the trainer alone can do"),
+        ({"partitions": {"b": SEVERAL | {"services": ["trainer"], "processes": 2}}}, r"with `processes: 1`"),
         (
             {"partitions": {"b": BOOSTER | {"nodes": 2}}},
             r"partitions.b: several nodes or tasks: `command` must",
@@ -75,6 +102,8 @@ def test_services_that_need_the_world_outside_stay_outside() -> None:
         ({"preset": "juwels-booster", "partitions": ["x"]}, r"partitions: .*dictionary"),
         ({"spool": "scratch"}, r"spool: write an absolute path"),
         ({"spool": "/a b"}, r"without spaces"),
+        ({"spool": "/a'b"}, r"quotes"),
+        ({"spool": "/a#b"}, r"quotes"),
         ({"name": "A"}, r"name: "),
         ({"colour": "red"}, r"colour: unknown field; known are name"),
     ],

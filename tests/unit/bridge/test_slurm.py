@@ -111,6 +111,23 @@ def test_nothing_of_broker_and_store_is_passed_on(cluster: Cluster, monkeypatch:
     assert "SLURM_CONF=/etc/slurm.conf" in seen
 
 
+def test_variables_that_would_overrule_a_script_are_not_passed_on(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SBATCH_JOB_NAME", "SBATCH_ARRAY_INX", "SBATCH_WAIT", "SQUEUE_STATES", "SACCT_FORMAT"):
+        monkeypatch.setenv(name, "1")
+    cluster.program("sbatch", f"env > {cluster.folder}/env; echo 1")
+    SlurmScheduler().submit(cluster.folder / "job.sh")
+    seen = (cluster.folder / "env").read_text()
+    assert not [line for line in seen.splitlines() if line.startswith(("SBATCH_", "SQUEUE_", "SACCT_"))]
+
+
+def test_lines_that_are_no_answer_are_passed_over(cluster: Cluster) -> None:
+    cluster.program("squeue", r'printf "slurm is busy\n\n1|RUNNING|None\n2||\nn\351ant|x|y\n"')
+    cluster.program("sacct", r'printf "2| \nodd\n"')
+    assert SlurmScheduler().look(["1", "2"]) == {"1": JobState(False, "RUNNING")}
+
+
 def test_a_machine_without_slurm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="squeue is not on PATH"):

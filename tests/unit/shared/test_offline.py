@@ -106,3 +106,12 @@ def test_processes_on_gpus_take_them_in_turn() -> None:
     gpus = NumericsProfile(device="cuda")
     assert [worker_environment(gpus, number)["LOCAL_RANK"] for number in range(3)] == ["0", "1", "2"]
     assert worker_environment(gpus, 0).items() >= process_environment(gpus).items()
+
+
+def test_members_of_a_group_keep_the_gpus_that_are_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"MASTER_ADDR": "node1i", "MASTER_PORT": "1", "SLURM_PROCID": "6", "SLURM_NTASKS": "8"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert "LOCAL_RANK" not in worker_environment(NumericsProfile(device="cuda"), 0), "SLURM_LOCALID says it"
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    assert worker_environment(NumericsProfile(device="cuda"), 0)["LOCAL_RANK"] == "2"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support.harness import Bench, cube_plan
 from support.pixels import series_of_labels
 
@@ -14,8 +15,11 @@ from landseries.artifacts.documents import read_json
 from landseries.artifacts.tables import write_table
 from landseries.errors import ArtifactError, Refused
 from landseries.neural.weights import read_weights
+from landseries.numerics import NumericsProfile
 from landseries.pipeline import WEIGHTS, Unit
+from landseries_trainer import handlers
 from landseries_trainer.handlers import train
+from landseries_trainer.networks import TrainedModel, TrainingJob
 
 YEARS = (2018, 2019, 2020)
 DATASET = Unit("dataset", ("all",))
@@ -128,3 +132,27 @@ def test_a_model_without_samples_is_refused(tmp_path: Path) -> None:
 def test_a_table_of_other_features_names_both(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"multi-year.parquet: series of shape \(270, 15\).*B04, B08"):
         _bench(tmp_path).run(train, _unit("multi-year"), _given(tmp_path, "multi-year", features=3))
+
+
+@pytest.mark.parametrize(("gpus", "started"), [(1, None), (2, 2), (4, 4), (8, 4)])
+def test_on_gpus_no_more_processes_start_than_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, started: int | None
+) -> None:
+    """With one GPU this process does all four parts by itself."""
+    seen: list[int] = []
+
+    def start(job: TrainingJob, processes: int, *_: Any) -> TrainedModel:
+        seen.append(processes)
+        raise Refused("seen")
+
+    monkeypatch.setattr(handlers, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(handlers, "train_in_group", start)
+    monkeypatch.setattr(handlers, "device_of", lambda device, precision: torch.device("cpu"))
+    bench = _bench(tmp_path, numerics=NumericsProfile(device="cuda", training_processes=4))
+    given = _given(tmp_path, "multi-year")
+    if started is None:
+        assert WEIGHTS in bench.run(train, _unit("multi-year"), given)
+    else:
+        with pytest.raises(Refused, match="seen"):
+            bench.run(train, _unit("multi-year"), given)
+    assert seen == ([] if started is None else [started])

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from support.phenologies import phenologies
 
 from landseries.errors import LandseriesError
+from landseries.groups import Membership, membership
 from landseries.neural.network import SeriesClassifier
 from landseries.neural.normalisation import measure_normalisation
 from landseries.neural.weights import NetworkSettings
 from landseries_trainer.augmentation import Augmentation
 from landseries_trainer.batches import Batch, Batches, Labelled
 from landseries_trainer.forward import Precision, TrainedForward
-from landseries_trainer.group import ALONE, Group, Membership, membership, part_of
+from landseries_trainer.group import ALONE, Group, part_of
 from landseries_trainer.samples import TrainingSet
 
 CLASSES = np.array([1, 2, 3, 4], np.uint8)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from support.phenologies import phenologies
 
 from landseries.errors import ArtifactError, Refused
@@ -15,6 +16,7 @@ from landseries.neural.normalisation import round_to_bfloat16
 from landseries.neural.weights import TrainedNetwork, write_weights
 from landseries.settings.trainer import TrainSettings
 from landseries_trainer.augmentation import Augmentation
+from landseries_trainer.batches import Labelled
 from landseries_trainer.curve import EpochMetrics, TrainingCurve
 from landseries_trainer.samples import TrainingSet
 from landseries_trainer.training import EpochTimes, one_cycle, train_network
@@ -53,6 +55,28 @@ def test_it_learns_and_keeps_the_best_epoch(sets: tuple[TrainingSet, TrainingSet
     for name, array in network.state.items():
         if name.startswith("lstm.weight"):
             np.testing.assert_array_equal(array, round_to_bfloat16(array))
+
+
+def test_every_epoch_reads_every_series_once_in_an_order_of_its_own(
+    sets: tuple[TrainingSet, TrainingSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[np.ndarray] = []
+    channels = Labelled.channels
+
+    def note(self: Labelled, chosen: Any) -> torch.Tensor:
+        if isinstance(chosen, np.ndarray):  # validation reads slices
+            read.append(chosen)
+        return channels(self, chosen)
+
+    monkeypatch.setattr(Labelled, "channels", note)
+    _train(sets, settings=_SETTINGS.model_copy(update={"epochs": 2}))
+    order = np.concatenate(read)
+    first, second = order[:600], order[600:]
+    assert max(len(part) for part in read) <= _SETTINGS.batch_size
+    for epoch in (first, second):
+        assert (np.sort(epoch) == np.arange(600)).all()
+        assert np.corrcoef(epoch, np.arange(600))[0, 1] < 0.2, "shuffled over the whole table"
+    assert (first != second).any()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
