@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from landseries.identity import declared_outputs
 from landseries.openrun import OpenRun
+from landseries.parallel import in_parallel
 from landseries.pipeline import STAGES, Unit
 from landseries.service import Input
 
@@ -33,8 +34,8 @@ def gather(run: OpenRun, unit: Unit) -> Gathered | None:
     refusal = None
     for need in STAGES[unit.stage].needs:
         found = []
-        for needed in run.pipeline.needs(unit, need):
-            marker = run.markers.get(needed)
+        units = list(run.pipeline.needs(unit, need))
+        for needed, marker in zip(units, in_parallel(run.markers.get, units), strict=True):
             if marker is None:
                 return None
             found.append(Input(needed, declared_outputs(marker, need, unit)))

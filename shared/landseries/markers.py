@@ -7,6 +7,7 @@ markers, the group gets one, so that no finisher lists more than one group per l
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -87,6 +88,7 @@ class Markers:
         self._pipeline = pipeline
         self._wide: dict[tuple[Unit, str], dict[Unit, int]] = {}
         self._seen: dict[Unit, None] = {}
+        self._remembering = threading.Lock()  # markers are read side by side
 
     def get(self, unit: Unit) -> Marker | None:
         """A unit's marker; None while it has not answered.
@@ -238,9 +240,10 @@ class Markers:
         return {unit} if self._store.exists(self.key(unit)) else set()
 
     def _remember(self, unit: Unit) -> None:
-        self._seen[unit] = None
-        if len(self._seen) > _REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+        with self._remembering:
+            self._seen[unit] = None
+            if len(self._seen) > _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
 
     def key(self, unit: Unit) -> str:
         """The key of a unit's marker."""

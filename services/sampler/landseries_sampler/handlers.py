@@ -14,6 +14,7 @@ from landseries.artifacts.tables import write_table
 from landseries.errors import Refused
 from landseries.grid import Part
 from landseries.models import MULTI_YEAR_EQUAL, POOLED_MODELS, POOLED_NETWORK, SINGLE_YEAR
+from landseries.parallel import in_parallel
 from landseries.pipeline import SERIES
 from landseries.service import Context, Input
 from landseries.settings.sampler import DatasetSettings
@@ -26,7 +27,6 @@ from landseries_sampler.models import (
     table_of,
     why_untrainable,
 )
-from landseries_sampler.parallel import in_parallel
 from landseries_sampler.region import Region
 from landseries_sampler.strata import AGREEING, SAMPLED_PARTS, Drawn
 from landseries_sampler.tallies import (

@@ -14,11 +14,11 @@ from landseries.artifacts.tables import read_columns
 from landseries.bands import NODATA
 from landseries.errors import ArtifactError
 from landseries.grid import Part
+from landseries.parallel import in_parallel
 from landseries.service import Context, Input
 from landseries_sampler.candidates import file_of, pixel_centres, series_column, years_of
 from landseries_sampler.merge import PIXEL, taken_of
 from landseries_sampler.models import Sample
-from landseries_sampler.parallel import in_parallel
 from landseries_sampler.strata import AGREEING, SAMPLED_PARTS
 from landseries_sampler.tallies import RegionQuotas
 

@@ -135,8 +135,8 @@ def _rate(row: Stage, measured: Sequence[_Measured], samples: int) -> StageRate:
         read_per_mpx=read[1],
         read_per_input=round(all_read / inputs, 3) if inputs else 0.0,
         inputs_per_unit=round(inputs / len(measured), 3),
-        written_per_sample=round(all_written / samples, 6) if row.sampled else 0.0,
-        read_per_sample=round(all_read / len(measured) / samples, 6) if reads_sample(row) else 0.0,
+        written_per_sample=round(all_written / samples, 9) if row.sampled else 0.0,
+        read_per_sample=round(all_read / len(measured) / samples, 9) if reads_sample(row) else 0.0,
         peak_rss_mib=max(one.peak_rss_mib for one in measured),
     )
 

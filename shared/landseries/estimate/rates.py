@@ -71,7 +71,7 @@ class Assumptions(BaseModel):
     taken_per_chosen: float = Field(default=1.25, ge=1)
     archive_mb_per_mpx: float = Field(default=5.0, ge=0)
     merge_mb_per_s: float = Field(default=50.0, gt=0)
-    merge_input_s: float = Field(default=0.01, ge=0)
+    merge_input_s: float = Field(default=0.005, ge=0)
     overhead_s: float = Field(default=0.05, ge=0)
 
 

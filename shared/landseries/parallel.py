@@ -17,8 +17,16 @@ Read = TypeVar("Read")
 
 
 def in_parallel(read: Callable[[Item], Read], items: Iterable[Item]) -> Iterator[Read]:
-    """What is read of each item, in the order of the items; a few dozen are in memory at a time."""
+    """What is read of each item, in the order of the items; a few dozen are in memory at a time.
+
+    Of few items each is read in its turn: threads would take longer to start.
+    """
     left = iter(items)
+    batch = list(itertools.islice(left, _AHEAD))
+    if len(batch) < READERS:
+        yield from map(read, batch)
+        return
     with ThreadPoolExecutor(READERS) as pool:
-        while batch := list(itertools.islice(left, _AHEAD)):
+        while batch:
             yield from pool.map(read, batch)
+            batch = list(itertools.islice(left, _AHEAD))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from landseries_sampler.parallel import READERS, in_parallel
+from landseries.parallel import READERS, in_parallel
 
 
 def test_reads_are_side_by_side_and_come_in_order() -> None:
@@ -18,6 +18,12 @@ def test_reads_are_side_by_side_and_come_in_order() -> None:
         return number * number
 
     assert list(in_parallel(read, range(10 * READERS))) == [number * number for number in range(10 * READERS)]
+
+
+def test_of_few_items_each_is_read_in_its_turn() -> None:
+    here = threading.get_ident()
+    assert list(in_parallel(lambda _: threading.get_ident(), range(READERS - 1))) == [here] * (READERS - 1)
+    assert list(in_parallel(lambda _: threading.get_ident(), [])) == []
 
 
 def test_no_more_is_read_ahead_than_is_bounded() -> None:
