@@ -24,10 +24,10 @@ UP := up
 WORKERS ?= 1
 
 # Images: what they are called and built on. BUILD_ENV names a file with settings of this machine (lines such as
-# UV_DEFAULT_INDEX=URL) that builds see and no image keeps.
+# UV_DEFAULT_INDEX=URL) that builds see and no image keeps, BUILD_CERTIFICATES one with the certificates that they trust.
 export REGISTRY ?= localhost/landseries
 export BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
-export BUILD_ENV TORCH_INDEX
+export BUILD_ENV BUILD_CERTIFICATES TORCH_INDEX
 
 .PHONY: help setup servers demo up down images sbom sif chart-tools chart-docs test test-deployment test-kubernetes \
   test-bridge faults fuzz lint bench clean
