@@ -15,6 +15,11 @@ export LANDSERIES_TEST_DATA ?= $(realpath ../shared/data)
 # A package index with the CPU build of PyTorch, for machines without a GPU: make demo TORCH_INDEX=URL
 TORCH_INDEX ?=
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# Tests wait for servers about as long as they compute.
+TEST_JOBS ?= $(shell expr $(JOBS) + 1)
+# Where the environment forbids to keep bytecode, each of the hundreds of processes of a run or of the tests would compile
+# PyTorch and the like from their sources.
+export PYTHONDONTWRITEBYTECODE :=
 
 DEMO := demo
 DEMO_SEED ?= 7
@@ -24,12 +29,13 @@ UP := up
 WORKERS ?= 1
 
 # Images: what they are called and built on. BUILD_ENV names a file with settings of this machine (lines such as
-# UV_DEFAULT_INDEX=URL) that builds see and no image keeps.
+# UV_DEFAULT_INDEX=URL) that builds see and no image keeps, BUILD_CERTIFICATES one with the certificates that they trust.
+IMAGES ?= fetcher indexer rabbitmq minio
 export REGISTRY ?= localhost/landseries
 export BASE_IMAGE ?= docker.io/library/python:3.11-slim-bookworm
-export BUILD_ENV TORCH_INDEX
+export BUILD_ENV BUILD_CERTIFICATES TORCH_INDEX
 
-.PHONY: help setup servers demo up down images sbom sif chart-tools chart-docs test test-deployment test-kubernetes \
+.PHONY: help setup servers demo up down images sbom sif chart-tools chart-docs test test-images test-deployment test-kubernetes \
   test-bridge faults fuzz lint bench clean
 
 help: ## Show what can be made
@@ -81,7 +87,11 @@ chart-docs: chart-tools ## Write the chart's README from the comments of its val
 test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped aloud where it cannot be installed
 	@{ $(BIN)/python -m landseries.local.install && $(BIN)/python -m landseries.local.install helm helm-docs; } \
 	  || { test "$${CI:-}" != true && echo "Going on without" >&2; }
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist loadgroup --ignore tests/benchmarks -m 'not deployment'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder --ignore tests/benchmarks -m 'not deployment'
+
+test-images: setup ## Build the images of IMAGES, and prove those of fetcher and indexer with their part of a run
+	containers/build $(IMAGES)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_light_images.py
 
 test-deployment: images chart-tools ## Build all images and prove them, the chart, and a run in the cluster of KUBECONFIG
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment

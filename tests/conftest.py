@@ -1,9 +1,33 @@
-"""Settings of all tests: property tests have no deadline (machines are shared), and in CI they are reproducible."""
+"""Settings of all tests: property tests have no deadline (machines are shared), and in CI they are reproducible.
+
+Tests that may take longest are begun first, so that no process is left alone with them at the end; those of one xdist
+group stay on one process.
+"""
 
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("landseries", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "landseries")
+
+#: Markers of tests that are long, though they have no time limit of their own.
+_LONG = ("science", "end_to_end", "faults", "packaging", "integration")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort by time limits, and see that xdist has understood the groups: there were versions that silently had not."""
+    if config.getoption("loadgroup", False):
+        forgotten = [item.nodeid for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
+        if forgotten:
+            raise pytest.UsageError(f"xdist does not keep groups together: {forgotten[0]} and others")
+    items.sort(key=_expected, reverse=True)
+
+
+def _expected(item: pytest.Item) -> tuple[float, bool]:
+    limit = item.get_closest_marker("timeout")
+    limit_s = float(limit.args[0]) if limit else float(item.config.getini("timeout"))
+    return limit_s, any(item.get_closest_marker(name) for name in _LONG)

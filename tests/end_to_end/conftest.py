@@ -1,4 +1,4 @@
-"""One small simulated archive for all end-to-end tests, and a way to run the command line as a person does."""
+"""The small run over the session's simulated archive, and a way to run the command line as a person does."""
 
 import os
 import subprocess
@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.small_run import configuration, simulate_archive
+from support.server_fixtures import session_folder
+from support.shared_run import small_archive, small_run_done
+from support.small_run import configuration
+
+__all__ = ["session_folder", "small_archive", "small_run_done"]
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A simulated archive of 256 by 256 pixels, two years."""
-    return simulate_archive(tmp_path_factory.mktemp("archive"))
+def archive(small_archive: Path) -> Path:
+    """The simulated archive, only to be read."""
+    return small_archive
 
 
 @pytest.fixture(scope="session")

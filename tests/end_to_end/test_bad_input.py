@@ -16,7 +16,7 @@ from support.small_run import write_config
 
 from tests.end_to_end.conftest import Cli
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

@@ -43,9 +43,9 @@ class Answers:
         return sum(self.seconds.get(unit, 0.0) for unit in units) / sum(self.seconds.values())
 
 
-def prepare(folder: Path, *, size_px: int, tile_px: int) -> Path:
-    """Simulate the archive and write the configuration; returns the configuration's path."""
-    return write_config(folder, configuration(simulate_archive(folder / "archive", size_px), RUN, tile_px))
+def prepare(folder: Path, archive: Path | None, *, size_px: int, tile_px: int) -> Path:
+    """Simulate an archive where none is given, and write the configuration; returns the configuration's path."""
+    return write_config(folder, configuration(archive or simulate_archive(folder / "archive", size_px), RUN, tile_px))
 
 
 def undisturbed(config: Path, folder: Path) -> Answers:

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = (given.folder or Path(tempfile.mkdtemp(prefix="landseries-faults-"))).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    config = prepare(folder, size_px=given.size_px, tile_px=given.tile_px)
+    config = prepare(folder, given.archive, size_px=given.size_px, tile_px=given.tile_px)
     reference = undisturbed(config, folder / "undisturbed")
     _say(
         f"undisturbed: {len(reference.units)} units, {len(reference.artifacts)} artifacts, "
@@ -190,7 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--duplicates", type=int, default=amount.duplicates)
     parser.add_argument("--cuts", type=int, default=amount.cuts)
     parser.add_argument("--copies", type=int, default=1, help="workers of each service")
-    parser.add_argument("--size-px", type=int, default=256, help="side of the simulated area")
+    parser.add_argument("--archive", type=Path, help="a simulated archive, instead of simulating one")
+    parser.add_argument("--size-px", type=int, default=256, help="side of the area to simulate")
     parser.add_argument("--tile-px", type=int, default=64, help="side of a tile: smaller ones make a longer run")
     parser.add_argument("--limit-s", type=float, default=1200, help="after which a seed has failed")
     parser.add_argument("--folder", type=Path, help="for everything that is written; kept")

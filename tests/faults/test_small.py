@@ -25,11 +25,12 @@ SMALL = {
 @pytest.mark.integration
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("faults")
-def test_a_run_under_faults_has_the_bytes_of_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_run_under_faults_has_the_bytes_of_an_undisturbed_one(small_archive: Path, tmp_path: Path) -> None:
     need_rabbit()
     need_minio()
     arguments = [str(part) for option in SMALL.items() for part in option]
     command = [sys.executable, "-m", "tests.faults.run", *arguments, "--folder", str(tmp_path)]
+    command += ["--archive", str(small_archive)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=580, check=False)
     print(ended.stdout)
     assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}"

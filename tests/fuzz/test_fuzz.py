@@ -10,6 +10,8 @@ import pytest
 from tests.fuzz.__main__ import Tally, fuzz_once
 from tests.fuzz.targets import Target, targets
 
+pytestmark = pytest.mark.xdist_group("fuzz")
+
 NAMES = ("zip archives", "metadata", "JPEG 2000", "GeoTIFF", "STAC items")
 
 

@@ -12,7 +12,7 @@ import yaml
 from landseries.simulation import simulate
 from landseries_assessor.gate import gate
 
-pytestmark = [pytest.mark.science, pytest.mark.xdist_group("science"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.science, pytest.mark.xdist_group("consistency"), pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
 SEED = 8

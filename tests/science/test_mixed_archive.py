@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from landseries.simulation.geometry import Geometry
 from landseries.simulation.orbits import plan_datatakes
 from landseries.simulation.sensor import Camera
 
-pytestmark = [pytest.mark.science, pytest.mark.xdist_group("science")]
+pytestmark = [pytest.mark.science, pytest.mark.xdist_group("mixed archive")]
 
 SEED = 917
 YEARS = (2018, 2019)
@@ -32,12 +33,22 @@ class Mixed:
 
 
 @pytest.fixture
-def mixed(tmp_path: Path) -> Mixed:
+def mixed(written: list[Path], tmp_path: Path) -> Mixed:
+    """The products for one test, which rewrites them."""
+    folder = tmp_path / "products"
+    products = [Path(shutil.copytree(path, folder / path.name)) for path in written]
+    raised = [path for path in products if "_N0500_" in path.name]
+    return Mixed(folder, raised, [path for path in products if path not in raised])
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Each image in both years, one with the offset and one without, and every third as a duplicate of both kinds."""
+    folder = tmp_path_factory.mktemp("mixed")
+    written: list[Path] = []
     geometry, difficulty = Geometry(SIZE_PX), Difficulty(registration_shift_max_m=0.0)
     camera = Camera(geometry, YEARS[0], difficulty, SEED)
     datatakes = plan_datatakes([YEARS[0]], 24, geometry, difficulty, SEED)
-    written = []
     whole = [one for one in datatakes if one.cloud_share < 0.6 and one.swath.edge_m is None]
     assert len(whole) >= 8
     for number, datatake in enumerate(whole):
@@ -45,9 +56,8 @@ def mixed(tmp_path: Path) -> Mixed:
         for later in (0, 1):
             baseline = "05.00" if (number + later) % 2 else "02.13"
             both = ("02.13", "05.00") if number % 3 == 0 else (baseline,)
-            written += write_datatake(tmp_path / "products", as_of(datatake, later, *both), image)
-    raised = [path for path in written if "_N0500_" in path.name]
-    return Mixed(tmp_path / "products", raised, [path for path in written if path not in raised])
+            written += write_datatake(folder, as_of(datatake, later, *both), image)
+    return written
 
 
 def rewrite(product: Path, offset: int | None) -> None:

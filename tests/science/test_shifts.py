@@ -20,7 +20,7 @@ from landseries.simulation.geometry import Geometry
 from landseries.simulation.orbits import Datatake, plan_datatakes
 from landseries.simulation.sensor import Camera
 
-pytestmark = [pytest.mark.science, pytest.mark.xdist_group("science")]
+pytestmark = [pytest.mark.science, pytest.mark.xdist_group("shifts")]
 
 SEED = 911
 YEARS = (2018, 2019)

@@ -9,15 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.delivery import environment, queues_of, ready_messages, workers
-from support.small_run import (
-    artifacts,
-    configuration,
-    landseries,
-    run_distributed,
-    run_embedded,
-    simulate_archive,
-    write_config,
-)
+from support.small_run import artifacts, landseries, run_distributed
 
 from landseries.brokers.topology import apply
 from landseries.connections import StoreConnection
@@ -50,11 +42,12 @@ class Both:
 
 @pytest.fixture(scope="module")
 def both(
-    rabbit_server: RabbitServer, minio_server: MinioServer, tmp_path_factory: pytest.TempPathFactory
+    rabbit_server: RabbitServer,
+    minio_server: MinioServer,
+    small_run_done: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Both]:
     folder = tmp_path_factory.mktemp("equality")
-    config = write_config(folder, configuration(simulate_archive(folder / "archive"), "small"))
-    run_embedded(config, folder / "work", jobs=2)
     vhost = f"v-{uuid.uuid4().hex[:12]}"
     broker = rabbit_server.create_vhost(vhost)
     apply(broker)
@@ -63,9 +56,10 @@ def both(
     with workers(folder / "workers", broker, store) as started:
         for service in SERVICES:
             started.real(service, "--threads", 1, "--log-json")
-        run_distributed(config, "small", broker, store, started)
+        run_distributed(small_run_done / "small.yaml", "small", broker, store, started)
         endings = [started.end(process) for process in started.processes]
-    yield Both(folder / "work", store, environment(broker, store), endings, ready_messages(broker, queues_of(SERVICES)))
+    left = ready_messages(broker, queues_of(SERVICES))
+    yield Both(small_run_done / "work", store, environment(broker, store), endings, left)
     rabbit_server.delete_vhost(vhost)
 
 

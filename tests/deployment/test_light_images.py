@@ -1,0 +1,165 @@
+"""The images that fetch and index do their part of a real run, with RabbitMQ and MinIO from images: the short proof.
+
+`test_images` has all images do a whole run. Containers run as users of no name, with a root that cannot be written.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from support.containers import image, need_images, podman, yard
+from support.delivery import wait_for
+from support.image_servers import start_servers
+from support.small_run import artifacts, configuration, simulate_archive, write_config
+
+from landseries.openrun import OpenRun
+from landseries.pipeline import stages_of
+from landseries.plan import read_plan
+from landseries.stores.base import Store
+from landseries.stores.local import LocalStore
+from landseries.stores.minio import MinioStore
+
+pytestmark = [pytest.mark.deployment, pytest.mark.xdist_group("images"), pytest.mark.timeout(900)]
+
+_SERVICES: Final = ("fetcher", "indexer")
+_STAGES: Final = [stage for service in _SERVICES for stage in stages_of(service)]
+_SERVERS: Final = ("rabbitmq", "minio")
+_PART_S: Final = 400
+_LARGEST_FETCHER_BYTES: Final = 450_000_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of a run that was done, by containers and without: SHA-256 by artifact.
+
+    Attributes:
+        ours, others: artifacts of the services, from containers and from an embedded run.
+        statuses: of the units, by stage.
+        healthy, users, endings: by service, what its health check printed, who it ran as, and its exit status.
+    """
+
+    ours: dict[str, str]
+    others: dict[str, str]
+    statuses: dict[str, list[str]]
+    healthy: dict[str, str]
+    users: dict[str, str]
+    endings: dict[str, int]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images() -> None:
+    need_images([*_SERVICES, *_SERVERS])
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
+    folder = tmp_path_factory.mktemp("light-images")
+    archive = simulate_archive(folder / "archive")
+    config = write_config(archive, configuration(archive, "small"))
+    with yard() as place:
+        servers = start_servers(place)
+        workers = {
+            service: place.start(service, name=service, env=servers.variables, volumes=[archive])
+            for service in _SERVICES
+        }
+        place.start("fetcher", "submit", config, name="submit", env=servers.variables, volumes=[archive])
+        store = MinioStore(servers.store)
+        logs = lambda: "\n".join(f"{name}:\n{worker.logs()[-3000:]}" for name, worker in workers.items())  # noqa: E731
+        wait_for("the part of containers", lambda: _is_done(store), _PART_S, logs)
+        healthy = {name: worker.run(*_inspected(name)["Healthcheck"]["Test"][1:]) for name, worker in workers.items()}
+        users = {name: worker.run("id", "-u") for name, worker in workers.items()}
+        endings = {name: worker.stop() for name, worker in workers.items()}
+        embedded = _embedded(config, folder / "work")
+        yield Part(_of_services(store), _of_services(embedded), _statuses(store), healthy, users, endings)
+
+
+def test_every_unit_is_answered(part: Part) -> None:
+    for stage, statuses in part.statuses.items():
+        assert "done" in statuses, stage
+        assert set(statuses) <= {"done", "refused"}, stage
+
+
+def test_the_artifacts_are_those_of_an_embedded_run(part: Part) -> None:
+    assert sorted(part.ours) == sorted(part.others)
+    assert [key for key in part.ours if part.ours[key] != part.others[key]] == []
+    assert len(part.ours) > 50
+
+
+@pytest.mark.parametrize("service", _SERVICES)
+def test_a_service_is_healthy_as_any_user_and_ends_when_told(part: Part, service: str) -> None:
+    assert int(part.users[service]) >= 100_000
+    assert part.healthy[service] == ""
+    assert part.endings[service] == 0
+
+
+@pytest.mark.parametrize("name", [*_SERVICES, *_SERVERS])
+def test_an_image_says_what_it_is_and_is_not_for_root(name: str) -> None:
+    config = _inspected(name)["Config"]
+    for field in ("title", "description", "licenses", "version", "source"):
+        assert config["Labels"][f"org.opencontainers.image.{field}"]
+    user, _, group = config["User"].partition(":")
+    assert int(user) > 0
+    assert int(group) > 0
+
+
+@pytest.mark.parametrize("service", _SERVICES)
+def test_it_holds_neither_pytorch_nor_another_service(service: str) -> None:
+    code = "import importlib.util as u; print(*map(u.find_spec, ('torch', 'pip', 'landseries_trainer')))"
+    asked = podman("run", "--rm", "--no-healthcheck", "--entrypoint", "python", image(service), "-c", code)
+    assert asked == "None None None"
+
+
+def test_the_fetcher_is_small_as_a_registry_keeps_it(tmp_path: Path) -> None:
+    archive = tmp_path / "fetcher.tar"
+    podman("save", "-q", "--format", "oci-archive", "-o", archive, image("fetcher"))
+    assert archive.stat().st_size <= _LARGEST_FETCHER_BYTES
+
+
+def _run(store: Store) -> OpenRun | None:
+    plan = read_plan(store, "small")
+    return None if plan is None else OpenRun(store, plan)
+
+
+def _is_done(store: Store) -> bool:
+    """Whether all units of the services are answered; which there are to fetch is known when the last stage is done."""
+    run = _run(store)
+    return run is not None and all(
+        run.markers.answered(unit) for stage in reversed(_STAGES) for unit in run.pipeline.units(stage)
+    )
+
+
+def _statuses(store: Store) -> dict[str, list[str]]:
+    run = _run(store)
+    assert run is not None
+    return {stage: [marker.status for _, marker in run.markers.all_of(stage)] for stage in _STAGES}
+
+
+def _of_services(store: Store) -> dict[str, str]:
+    return {key: digest for key, digest in artifacts(store).items() if key.split("/")[1] in _STAGES}
+
+
+def _embedded(config: Path, workdir: Path) -> LocalStore:
+    """The store of `landseries run`, which is ended when it has done the same part."""
+    command = [sys.executable, "-m", "landseries", "run", str(config), "--workdir", str(workdir), "--jobs", "2"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    store = LocalStore(workdir / "store")
+    try:
+        wait_for("the embedded part", lambda: process.poll() is not None or _is_done(store), _PART_S)
+        assert process.returncode in (None, 0), process.communicate()[0]
+    finally:
+        process.terminate()
+        process.communicate()
+    assert _is_done(store)
+    return store
+
+
+def _inspected(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(podman("image", "inspect", image(name)))[0]
+    return found
