@@ -121,7 +121,8 @@ def _mpx(run: _FinishedRun, tile: str) -> float:
 def _rate(row: Stage, measured: Sequence[_Measured], samples: int) -> StageRate:
     usual = _without_outliers(measured)
     seconds = _fit(usual, [one.seconds for one in usual])
-    written = (0.0, 0.0) if row.sampled else _fit(measured, [one.written for one in measured])
+    drawn = row.sampled or reads_sample(row)
+    written = (0.0, 0.0) if drawn else _fit(measured, [one.written for one in measured])
     read = _fit(measured, [one.read for one in measured])
     inputs = sum(one.inputs for one in measured) if is_merge(row) else 0
     all_read, all_written = sum(one.read for one in measured), sum(one.written for one in measured)
@@ -135,8 +136,8 @@ def _rate(row: Stage, measured: Sequence[_Measured], samples: int) -> StageRate:
         read_per_mpx=read[1],
         read_per_input=round(all_read / inputs, 3) if inputs else 0.0,
         inputs_per_unit=round(inputs / len(measured), 3),
-        written_per_sample=round(all_written / samples, 9) if row.sampled else 0.0,
-        read_per_sample=round(all_read / len(measured) / samples, 9) if reads_sample(row) else 0.0,
+        written_per_sample=round(all_written / samples, 9) if drawn else 0.0,
+        read_per_sample=round(all_read / samples, 9) if reads_sample(row) else 0.0,
         peak_rss_mib=max(one.peak_rss_mib for one in measured),
     )
 

@@ -193,7 +193,8 @@ def cost_of(world: World, rate: StageRate, assumed: Assumptions, row: Stage, inp
         read = sampled if reads_sample(row) else max(rate.read_per_unit, rate.read_per_input * inputs)
         more = max(0.0, read - rate.read_per_unit) / (assumed.merge_mb_per_s * 1e6)
         more += max(0.0, inputs - rate.inputs_per_unit) * assumed.merge_input_s
-        return Cost(rate.seconds_per_unit + more, read, rate.written_per_unit, 0.0)
+        written = rate.written_per_unit + rate.written_per_sample * world.samples
+        return Cost(rate.seconds_per_unit + more, read, written, 0.0)
     mpx = world.mpx
     archive = 0.0
     if "tile" not in row.unit:

@@ -158,10 +158,13 @@ def test_the_sample_of_the_region_does_not_grow_with_the_area() -> None:
 def test_a_larger_sample_is_more_to_write_and_to_merge() -> None:
     rates = _rates()
     rates.stages["sample"] = StageRate(units=4, written_per_sample=600)
-    rates.stages["dataset"] = StageRate(units=1, seconds_per_unit=3, read_per_unit=6e6, read_per_sample=600)
+    rates.stages["dataset"] = StageRate(
+        units=1, seconds_per_unit=3, read_per_unit=6e6, read_per_sample=600, written_per_sample=500
+    )
     stages = simulate(_world(100, samples=110_000), rates, {SERVICES: 1}).stages
     assert stages["sample"].written_bytes == pytest.approx(66e6)
     assert (stages["dataset"].read_bytes, stages["dataset"].worker_s) == (66e6, 3 + 60e6 / 50e6)
+    assert stages["dataset"].written_bytes == 55e6
 
 
 @settings(max_examples=25, deadline=None)
