@@ -21,7 +21,7 @@ from landseries.errors import LandseriesError, SourceError, StoreFull
 from landseries.markers import Marker
 from landseries.messages import Message, decode
 from landseries.openrun import OpenRun
-from landseries.pipeline import SERVICES, STAGES, Unit
+from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
 from landseries.plan import RunPlan
 from landseries.replanning import freeze_anew
 from landseries.stores.local import LocalStore
@@ -93,6 +93,8 @@ class EmbeddedRun:
         self._run = OpenRun(self.store, plan)
         self._jobs = jobs
         self._stages = frozenset(stages)
+        # A run of the first stages needs no other services to be installed.
+        self._services = [service for service in SERVICES if self._stages.intersection(stages_of(service))]
         self._source_patience_s = source_patience_s
         self._away_since: float | None = None
         self._watcher = watcher
@@ -164,11 +166,11 @@ class EmbeddedRun:
         """One job: a worker process, and the messages it is given."""
         with self._lock:
             environment = worker_environment(self._plan.numerics, len(self._workers))
-            worker = WorkerProcess(SERVICES, self._workdir, environment, self._note)
+            worker = WorkerProcess(self._services, self._workdir, environment, self._note)
             self._workers.append(worker)
         try:
             while not self._stop.is_set():
-                delivery = self._broker.receive(SERVICES, _POLL_S)
+                delivery = self._broker.receive(self._services, _POLL_S)
                 if delivery is None:
                     if self._broker.idle():
                         return

@@ -11,8 +11,9 @@ from landseries.artifacts.documents import digest_of
 from landseries.artifacts.fingerprint import fingerprint
 from landseries.grid import area_mask
 from landseries.markers import Marker
-from landseries.pipeline import STAGES, Need, Unit
+from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan
+from landseries.rows import Need
 from landseries.service import Input, stage_settings
 
 

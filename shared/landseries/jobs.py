@@ -12,7 +12,7 @@ its answer is in the store and what became due is published.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +20,8 @@ from landseries.artifacts.documents import canonical_json
 from landseries.errors import ArtifactError
 from landseries.messages import Message
 from landseries.stores.base import Store
+
+_RecordT = TypeVar("_RecordT", bound=BaseModel)
 
 #: Where the records of all runs lie in a store.
 JOBS: Final = "jobs"
@@ -101,11 +103,7 @@ def read_unit(store: Store, key: str) -> WaitingUnit | None:
     Raises:
         ArtifactError: the record cannot be read.
     """
-    content = store.get(key)
-    try:
-        return None if content is None else WaitingUnit.model_validate_json(content)
-    except ValidationError as error:
-        raise ArtifactError(f"{key}: is no record of a waiting unit: {error}") from None
+    return _read(store, key, WaitingUnit, "a waiting unit")
 
 
 def read_job(store: Store, key: str) -> Job | None:
@@ -114,11 +112,15 @@ def read_job(store: Store, key: str) -> Job | None:
     Raises:
         ArtifactError: the record cannot be read.
     """
+    return _read(store, key, Job, "a job")
+
+
+def _read(store: Store, key: str, model: type[_RecordT], what: str) -> _RecordT | None:
     content = store.get(key)
     try:
-        return None if content is None else Job.model_validate_json(content)
+        return None if content is None else model.model_validate_json(content)
     except ValidationError as error:
-        raise ArtifactError(f"{key}: is no record of a job: {error}") from None
+        raise ArtifactError(f"{key}: is no record of {what}: {error}") from None
 
 
 def is_unit_key(key: str) -> bool:

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from landseries.artifacts.documents import canonical_json
 from landseries.errors import ArtifactError
-from landseries.pipeline import STAGES, Bind, Need, Pipeline, Unit
+from landseries.pipeline import STAGES, Pipeline, Unit
+from landseries.rows import Bind, Need
 from landseries.stores.base import Store
 
 #: Members of a group; a join over more of them is a tree.

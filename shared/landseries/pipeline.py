@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from landseries.extent import Extent
+from landseries.rows import Bind, Keep, Need, Stage
 
 #: Output of the harmony stage: what was found of every acquisition; for each there is one more, for its fetch.
 HARMONY: Final = "harmony.json"
@@ -25,70 +25,7 @@ COMPOSITE: Final = "composite.tif"
 #: Output of the train stage: the networks of one model.
 WEIGHTS: Final = "weights.safetensors"
 
-
-#: How long a stage's artifacts stay: for good, or until every unit of the run that reads them has been answered.
-Keep = Literal["always", "until consumed"]
 _CONSUMED: Final[Keep] = "until consumed"
-
-
-class Bind(Enum):
-    """How one key field of a needed unit follows from the unit that needs it."""
-
-    SAME = "same"
-    EVERY = "every"
-    TRAINING_YEAR = "training year"
-    HOME = "home granule of the tile"
-    CHOSEN = "acquisitions that the tile chose"
-    INSIDE = "tiles of the granule"
-
-
-@dataclass(frozen=True)
-class Need:
-    """A stage that must have answered first.
-
-    Attributes:
-        stage: the needed stage.
-        bind: how each key field of the needed units follows.
-        tolerant: whether the stage lives with some of them refused or empty, as long as one is done.
-        outputs: names of the outputs that are used, with the waiting unit's fields in braces; None for all. Only
-            these enter the fingerprint, so that what is not used changes nothing.
-    """
-
-    stage: str
-    bind: Mapping[str, Bind]
-    tolerant: bool = False
-    outputs: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A row of the table.
-
-    Attributes:
-        name: the stage.
-        service: the service whose workers do it.
-        unit: names of the unit's key fields, in order.
-        needs: what must have answered first.
-        settings: path of its settings model in the configuration.
-        shared: further fields of the run that its handler may read; they enter the fingerprint.
-        version: raised whenever the same inputs would give other bytes.
-        long: whether a unit may take longer than a broker waits for an acknowledgement.
-        numerics: whether the result depends on the numerics profile.
-        rendering: whether it reads the state of the run itself, and so is outside the identity promise.
-        keep: how long `landseries gc` leaves its artifacts in the store, where the run's settings do not say otherwise.
-    """
-
-    name: str
-    service: str
-    unit: tuple[str, ...]
-    needs: tuple[Need, ...]
-    settings: str
-    shared: tuple[str, ...] = ()
-    version: int = 1
-    long: bool = False
-    numerics: bool = False
-    rendering: bool = False
-    keep: Keep = "always"
 
 
 def _need(stage: str, *outputs: str, tolerant: bool = False, **bind: Bind) -> Need:
@@ -167,18 +104,35 @@ _ROWS: Final[tuple[Stage, ...]] = (
         keep=_CONSUMED,
     ),
     Stage(
+        *("strata", "sampler", ("tile",)),
+        (_need("pseudolabel", tile=_S, year=_E, tolerant=True),),
+        *("sampler.sample", ("seed", "blocks", "area", "years")),
+        keep=_CONSUMED,
+    ),
+    Stage(
+        *("quotas", "sampler", ("region",)),
+        (_need("strata", tile=_E, tolerant=True),),
+        "sampler.dataset",
+    ),
+    Stage(
         *("sample", "sampler", ("tile",)),
+        # The region's quotas first, so that only what the region takes is read and written with its series.
         (
+            _need("quotas", region=_E),
+            _need("strata", tile=_S),
             _need("pseudolabel", tile=_S, year=_E, tolerant=True),
             _need("index", SERIES, tile=_S, year=_E, tolerant=True),
         ),
         *("sampler.sample", ("seed", "blocks", "area", "features", "years")),
+        version=2,
+        sampled=True,
         keep=_CONSUMED,
     ),
     Stage(
         *("dataset", "sampler", ("region",)),
-        (_need("sample", tile=_E, tolerant=True),),
-        *("sampler.dataset", ("legend", "seed", "features", "years", "models")),
+        (_need("quotas", region=_S), _need("sample", tile=_E, tolerant=True)),
+        *("sampler.dataset", ("legend", "years", "models")),
+        version=2,
     ),
     Stage(
         *("train", "trainer", ("region", "model")),

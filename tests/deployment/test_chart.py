@@ -56,6 +56,7 @@ CASES: Final[dict[str, Manifest]] = {
     "external, all": _with(EXTERNAL, _EVERYTHING, _GPU),
     "inside": INSIDE,
     "inside, all": _with(INSIDE, _EVERYTHING, _GPU),
+    "podman": _with(INSIDE, {"podman": {"enabled": True}, "archive": {"existingClaim": "products"}}),
 }
 
 
@@ -116,9 +117,12 @@ def test_a_worker_has_its_own_password_and_no_other() -> None:
     for service in SERVICES:
         kind = "ScaledJob" if service in ("trainer", "mapper") else "Deployment"
         spec = pods[f"{kind} ls-landseries-{service}"]["spec"]
-        [secrets] = [volume["projected"]["sources"] for volume in spec["volumes"] if volume["name"] == "secrets"]
-        assert secrets[0]["secret"]["name"] == "passwords"
-        assert secrets[0]["secret"]["items"] == [{"key": service_user(service), "path": "broker-password"}]
+        volumes = {volume["name"]: volume.get("secret") for volume in spec["volumes"]}
+        assert volumes["broker"]["secretName"] == "passwords"
+        assert volumes["broker"]["items"] == [{"key": service_user(service), "path": service_user(service)}]
+        assert [name for name, secret in volumes.items() if secret] == ["broker", "store"]
+        variables = {variable["name"]: variable.get("value") for variable in spec["containers"][0]["env"]}
+        assert variables["LANDSERIES_BROKER_PASSWORD_FILE"] == f"/secrets/broker/{service_user(service)}"
         assert {"name": "LANDSERIES_BROKER_USER", "value": service_user(service)} in spec["containers"][0]["env"]
         assert all("MANAGEMENT" not in variable["name"] for variable in spec["containers"][0]["env"])
 
@@ -129,13 +133,42 @@ def test_the_users_of_a_broker_inside_are_those_of_the_topology() -> None:
     assert len(set(secret["data"].values())) == len(users())
 
 
+def test_podman_is_given_what_it_understands() -> None:
+    manifests = rendered(CASES["podman"])
+    assert {"StatefulSet", "Job"}.isdisjoint(manifest["kind"] for manifest in manifests)
+    pods = pod_templates(manifests)
+    assert {"Pod ls-landseries-rabbitmq", "Pod ls-landseries-minio", "Pod ls-landseries-topology"} <= pods.keys()
+    folders = []
+    for name, pod in pods.items():
+        spec = pod["spec"]
+        assert "initContainers" not in spec, name
+        for volume in spec["volumes"]:
+            [kind] = volume.keys() - {"name"}
+            assert kind in ("secret", "emptyDir", "persistentVolumeClaim"), f"{name} has a volume of kind {kind}"
+            assert kind != "secret" or volume["secret"]["optional"] is False, name
+            assert kind != "secret" or all(item["key"] == item["path"] for item in volume["secret"].get("items", []))
+            folders += [volume["name"]] if kind == "emptyDir" else []
+        for container in spec["containers"]:
+            assert {"ports", "startupProbe", "readinessProbe"}.isdisjoint(container), "podman publishes ports by itself"
+            assert "exec" in container.get("livenessProbe", {"exec": {}}), f"{name}: no image has podman's other means"
+            assert all("valueFrom" not in variable for variable in container.get("env", [])), name
+    assert len(set(folders)) == len(folders), "pods that share a name of an emptyDir share the folder"
+
+
 def test_one_user_for_all_has_one_password() -> None:
     values = _with(EXTERNAL, _KEDA)
     values["broker"]["user"] = "everyone"
     manifests = rendered(values)
     text = yaml.safe_dump_all(manifests)
-    assert "landseries-fetcher, path" not in text
+    assert f"key: {service_user('fetcher')}" not in text
     assert "--passwords" not in text
+    broker = [
+        volume["secret"]["items"]
+        for pod in pod_templates(manifests).values()
+        for volume in pod["spec"]["volumes"]
+        if volume["name"] == "broker"
+    ]
+    assert broker.count([{"key": "password", "path": "password"}]) == len(broker) > len(SERVICES)
     keda = one(manifests, "TriggerAuthentication", "ls-landseries-broker")["spec"]["secretTargetRef"]
     assert keda[1] == {"parameter": "password", "name": "passwords", "key": "password"}
 

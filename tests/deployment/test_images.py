@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from pydantic import SecretStr
-from support.containers import Container, Yard, image, need_images, podman, yard
-from support.delivery import environment, wait_for
+from support.containers import Container, image, need_images, podman, yard
+from support.delivery import wait_for
+from support.servers_of_images import start_servers
 from support.small_run import artifacts, run_embedded, simulate_archive, write_config
 
-from landseries.brokers.management import Management
 from landseries.brokers.topology import apply
-from landseries.connections import BrokerConnection, StoreConnection
-from landseries.errors import BrokerError
+from landseries.connections import StoreConnection
 from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES, Unit, stages_of
 from landseries.plan import read_plan
@@ -29,7 +26,6 @@ from landseries.stores.minio import MinioStore
 pytestmark = [pytest.mark.deployment, pytest.mark.xdist_group("images"), pytest.mark.timeout(1800)]
 
 _SERVERS: Final = ("minio", "rabbitmq")
-_LARGEST_FETCHER_BYTES: Final = 450_000_000
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     config = write_config(archive, folder / "archive" / "small.yaml", "small")
     run_embedded(config, folder / "work", jobs=2)
     with yard() as place:
-        broker, store, variables = _servers(place)
+        broker, store, variables = start_servers(place)
         apply(broker)
         MinioStore(store).create_bucket()
         workers = {
@@ -128,44 +124,6 @@ def test_trainer_and_mapper_share_the_layer_of_pytorch() -> None:
     assert trainer["RootFS"]["Layers"][: len(layers)] == mapper["RootFS"]["Layers"][: len(layers)] == layers
     assert trainer["Size"] - torch["Size"] < 20_000_000
     assert mapper["Size"] - torch["Size"] < 300_000_000
-
-
-def test_the_fetcher_is_small_as_a_registry_keeps_it(tmp_path: Path) -> None:
-    archive = tmp_path / "fetcher.tar"
-    podman("save", "-q", "--format", "oci-archive", "-o", archive, image("fetcher"))
-    assert archive.stat().st_size <= _LARGEST_FETCHER_BYTES
-
-
-def _servers(place: Yard) -> tuple[BrokerConnection, StoreConnection, dict[str, str]]:
-    """RabbitMQ and MinIO from our images; how this process reaches them, and the variables for containers."""
-    secret = SecretStr("only-for-this-test")
-    password = {"RABBITMQ_PASSWORD": secret.get_secret_value()}
-    keys = {"MINIO_ROOT_USER": "landseries", "MINIO_ROOT_PASSWORD": secret.get_secret_value()}
-    rabbit = place.start("rabbitmq", name="rabbitmq", env=password, writable="/var/lib/rabbitmq", ports=[5672, 15672])
-    minio = place.start("minio", name="minio", env=keys, writable="/data", ports=[9000])
-    broker = BrokerConnection(
-        url=f"amqp://127.0.0.1:{rabbit.port(5672)}",
-        user="landseries-admin",
-        password=secret,
-        management_url=f"http://127.0.0.1:{rabbit.port(15672)}",
-    )
-    store = StoreConnection(
-        url=f"http://127.0.0.1:{minio.port(9000)}", access_key=SecretStr("landseries"), secret_key=secret
-    )
-    wait_for("RabbitMQ", lambda: _answers(broker), 120, rabbit.logs)
-    inside = environment(
-        broker.model_copy(update={"url": "amqp://rabbitmq:5672", "management_url": "http://rabbitmq:15672"}),
-        store.model_copy(update={"url": "http://minio:9000"}),
-    )
-    return broker, store, {name: value for name, value in inside.items() if name.startswith("LANDSERIES_")}
-
-
-def _answers(broker: BrokerConnection) -> bool:
-    try:
-        with closing(Management(broker)) as management:
-            return bool(management.version())
-    except BrokerError:
-        return False
 
 
 def _await_report(store: StoreConnection, workers: dict[str, Container]) -> dict[str, list[str]]:

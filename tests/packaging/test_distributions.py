@@ -11,9 +11,15 @@ import pytest
 from landseries.pipeline import SERVICES
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "sentinelsat", "sklearn")
+HEAVY = ("torch", "sentinelsat", "sklearn", "scipy", "pandas", "pyarrow")
 #: Which services may bring which heavy packages.
-ALLOWED = {"trainer": {"torch"}, "mapper": {"torch"}, "pseudolabeler": {"sklearn"}}
+ALLOWED = {
+    "clusterer": {"pyarrow"},
+    "pseudolabeler": {"sklearn", "scipy", "pyarrow"},
+    "sampler": {"pyarrow"},
+    "trainer": {"torch", "pyarrow"},
+    "mapper": {"torch"},
+}
 
 pytestmark = [pytest.mark.packaging, pytest.mark.xdist_group("packaging"), pytest.mark.timeout(900)]
 

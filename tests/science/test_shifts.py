@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy.ndimage import binary_dilation
+from support.edges import unchanged_edges
 from support.simulated_products import SIZE_PX, Fetched, as_of, write_datatake
 
 from landseries.bands import BANDS
@@ -72,23 +72,12 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Archives:
         still = replace(datatake, shift_north_m=north_m, shift_east_m=east_m)
         write_datatake(folder / "together", still, camera.take(still))
     shifts = {name: (one.shift_north_m - north_m, one.shift_east_m - east_m) for name, one in moved.items()}
-    edges = np.roll(unchanged_edges(camera), (round(-north_m / 10), round(east_m / 10)), (0, 1))
+    edges = np.roll(unchanged_edges(camera, YEARS), (round(-north_m / 10), round(east_m / 10)), (0, 1))
     return Archives(folder / "together", folder / "shifted", as_they_are, shifts, edges)
 
 
 def acquisition(datatake: Datatake) -> str:
     return f"{datatake.platform}_{datatake.start:%Y%m%dT%H%M%S}_R{datatake.relative_orbit:03d}_T32TQS"
-
-
-def unchanged_edges(camera: Camera) -> npt.NDArray[np.bool_]:
-    """Pixels beside another class, of the same true class in both years, away from the scene's rim."""
-    first, last = (camera.history.truth(year) for year in YEARS)
-    edge = np.zeros(first.shape, dtype=bool)
-    edge[:-1] |= first[:-1] != first[1:]
-    edge[:, :-1] |= first[:, :-1] != first[:, 1:]
-    inside = np.zeros_like(edge)
-    inside[8:-8, 8:-8] = True
-    return np.asarray(binary_dilation(edge) & (first == last) & inside)
 
 
 def false_change(found: Fetched, edges: npt.NDArray[np.bool_], clear: dict[str, npt.NDArray[np.bool_]]) -> float:

@@ -17,8 +17,6 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from .delivery import wait_for
-
 Manifest = dict[str, Any]
 _TIMEOUT_S: Final = 900
 
@@ -98,6 +96,22 @@ class Namespace:
             }
         )
 
+    def claim(self, name: str) -> None:
+        """A claim of the volume of this name, to be read by many pods."""
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": name},
+                "spec": {
+                    "accessModes": ["ReadOnlyMany"],
+                    "storageClassName": "",
+                    "volumeName": f"{self.name}-{name}",
+                    "resources": {"requests": {"storage": "1Gi"}},
+                },
+            }
+        )
+
     def pods(self, component: str | None = None) -> list[Manifest]:
         """Pods of a component, or all, that have neither ended nor been told to end."""
         chosen = [] if component is None else ["-l", f"app.kubernetes.io/component={component}"]
@@ -149,8 +163,3 @@ def namespace(folder: Path) -> Iterator[Namespace]:
         for volume in kubectl("get", "pv", "-o", "name", check=False).split():
             if name in volume:
                 kubectl("delete", volume, "--wait=false", check=False)
-
-
-def await_pods(place: Namespace, component: str, number: int, timeout_s: float) -> None:
-    """Wait until a component has so many pods."""
-    wait_for(f"{number} pods of {component}", lambda: len(place.pods(component)) == number, timeout_s, place.events)

@@ -16,8 +16,9 @@ from landseries.grid import Raster, Tile
 from landseries.legend import Legend, load_legend
 from landseries.markers import Marker, Output
 from landseries.numerics import NumericsProfile
-from landseries.pipeline import STAGES, Need, Pipeline, Unit
+from landseries.pipeline import STAGES, Pipeline, Unit
 from landseries.plan import RunPlan, SourceDescription, make_plan
+from landseries.rows import Need
 from landseries.service import Context, Input
 
 #: Outputs of a needed unit by name; or why it was refused.

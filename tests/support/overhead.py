@@ -1,7 +1,7 @@
 """Trivial units through a real worker loop, in blocks between blocks of the bare loop, so that noise hits both.
 
-The units are those of two stages: `pseudolabel` of every tile, each of which makes the tile's `sample` due, and
-`sample`, which feeds the wide join `dataset`. Each stage has a worker of its own, as it has in a deployment.
+The units are those of two stages: `pseudolabel` of every tile, each of which makes the tile's `strata` due, and
+`strata`, which feeds the wide join `quotas`. Each stage has a worker of its own, as it has in a deployment.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .bare_loop import BareLoop
 from .counting_store import CountingStore
 from .toy_services import make_plan, seed, toy_services
 
-STAGES_MEASURED: Final = ("pseudolabel", "sample")
+STAGES_MEASURED: Final = ("pseudolabel", "strata")
 _DEADLINE_S: Final = 600.0
 
 
@@ -126,7 +126,7 @@ class Overhead:
         seed(self.store, self.run, before)
 
     def measure(self, bare: BareLoop, *, block: int, bare_rounds: int) -> list[Phase]:
-        """Do all units of both stages; ends with `dataset` due and not done."""
+        """Do all units of both stages; ends with `quotas` due and not done."""
         with RabbitBroker(self._broker_at) as broker:
             broker.publish(encode(self.plan.run_id, unit) for unit in self.run.pipeline.units(STAGES_MEASURED[0]))
             # The one after the last unit holds the gate, so that the last one is seen acknowledged.

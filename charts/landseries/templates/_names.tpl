@@ -50,6 +50,11 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- end }}
 
 {{- define "landseries.managementUrl" -}}
+{{- if .Values.rabbitmq.enabled }}http://{{ include "landseries.name" . }}-rabbitmq:15672{{ else }}{{ .Values.broker.managementUrl }}{{ end }}
+{{- end }}
+
+{{/* The same from another namespace. */}}
+{{- define "landseries.managementUrlAnywhere" -}}
 {{- if .Values.rabbitmq.enabled }}http://{{ include "landseries.name" . }}-rabbitmq.{{ .Release.Namespace }}.svc:15672{{ else }}{{ .Values.broker.managementUrl }}{{ end }}
 {{- end }}
 
@@ -57,14 +62,26 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- if .Values.minio.enabled }}http://{{ include "landseries.name" . }}-minio:9000{{ else }}{{ required "store.url: write http(s)://HOST[:PORT], or set minio.enabled to try out" .Values.store.url }}{{ end }}
 {{- end }}
 
-{{/* The broker's user of a service or of the operator: (list $ "service") */}}
-{{- define "landseries.brokerUser" -}}
-{{- (index . 0).Values.broker.user | default (printf "landseries-%s" (index . 1)) }}
+{{/* Who logs in to the broker, as YAML with `secret`, `key`, and `user` where it is known: (list $ "service"), "operator" or "admin" */}}
+{{- define "landseries.login" -}}
+{{- $root := index . 0 -}}
+{{- $who := index . 1 -}}
+{{- if eq $who "admin" -}}
+secret: {{ include "landseries.adminSecret" $root }}
+key: password
+{{- if $root.Values.rabbitmq.enabled }}
+user: landseries-admin
 {{- end }}
-
-{{/* The key of the password of a service or of the operator: (list $ "service") */}}
-{{- define "landseries.passwordKey" -}}
-{{- if (index . 0).Values.broker.user }}password{{ else }}landseries-{{ index . 1 }}{{ end }}
+{{- else -}}
+secret: {{ include "landseries.brokerSecret" $root }}
+{{- if $root.Values.broker.user }}
+key: password
+user: {{ $root.Values.broker.user | quote }}
+{{- else }}
+key: landseries-{{ $who }}
+user: landseries-{{ $who }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The port that a URL means. */}}

@@ -15,62 +15,63 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Variables of a container: (dict "root" $ "user" "..." "userSecret" "..." "management" bool) */}}
+{{/* Variables of a container: (dict "root" $ "login" {...} "management" bool) */}}
 {{- define "landseries.env" -}}
 {{- $root := .root -}}
 - {name: LANDSERIES_BROKER_URL, value: {{ include "landseries.brokerUrl" $root | quote }}}
 - {name: LANDSERIES_BROKER_VHOST, value: {{ $root.Values.broker.vhost | quote }}}
-{{- if .userSecret }}
-- name: LANDSERIES_BROKER_USER
-  valueFrom: {secretKeyRef: {name: {{ .userSecret }}, key: user}}
+{{- if .login.user }}
+- {name: LANDSERIES_BROKER_USER, value: {{ .login.user | quote }}}
 {{- else }}
-- {name: LANDSERIES_BROKER_USER, value: {{ .user | quote }}}
+- name: LANDSERIES_BROKER_USER
+  valueFrom: {secretKeyRef: {name: {{ .login.secret }}, key: user}}
 {{- end }}
-- {name: LANDSERIES_BROKER_PASSWORD_FILE, value: /secrets/broker-password}
+- {name: LANDSERIES_BROKER_PASSWORD_FILE, value: /secrets/broker/{{ .login.key }}}
 {{- if and .management (include "landseries.managementUrl" $root) }}
 - {name: LANDSERIES_BROKER_MANAGEMENT_URL, value: {{ include "landseries.managementUrl" $root | quote }}}
 {{- end }}
 {{- if $root.Values.broker.caSecret }}
-- {name: LANDSERIES_BROKER_CA_FILE, value: /secrets/broker-ca.crt}
+- {name: LANDSERIES_BROKER_CA_FILE, value: /secrets/broker-ca/ca.crt}
 {{- end }}
 - {name: LANDSERIES_STORE_URL, value: {{ include "landseries.storeUrl" $root | quote }}}
 - {name: LANDSERIES_STORE_BUCKET, value: {{ $root.Values.store.bucket | quote }}}
 - {name: LANDSERIES_STORE_REGION, value: {{ $root.Values.store.region | quote }}}
 - {name: LANDSERIES_STORE_PATH_STYLE, value: {{ $root.Values.store.pathStyle | quote }}}
-- {name: LANDSERIES_STORE_ACCESS_KEY_FILE, value: /secrets/store-access-key}
-- {name: LANDSERIES_STORE_SECRET_KEY_FILE, value: /secrets/store-secret-key}
+- {name: LANDSERIES_STORE_ACCESS_KEY_FILE, value: /secrets/store/accessKey}
+- {name: LANDSERIES_STORE_SECRET_KEY_FILE, value: /secrets/store/secretKey}
 {{- if $root.Values.store.caSecret }}
-- {name: LANDSERIES_STORE_CA_FILE, value: /secrets/store-ca.crt}
+- {name: LANDSERIES_STORE_CA_FILE, value: /secrets/store-ca/ca.crt}
 {{- end }}
 {{- end }}
 
-{{/* Where a container finds them and may write: (dict "archive" bool "root" $) */}}
+{{/* Where a container finds them and may write: (dict "root" $ "component" "..." "archive" bool) */}}
 {{- define "landseries.mounts" -}}
-- {name: secrets, mountPath: /secrets, readOnly: true}
-- {name: scratch, mountPath: /tmp}
+- {name: broker, mountPath: /secrets/broker, readOnly: true}
+- {name: store, mountPath: /secrets/store, readOnly: true}
+{{- if .root.Values.broker.caSecret }}
+- {name: broker-ca, mountPath: /secrets/broker-ca, readOnly: true}
+{{- end }}
+{{- if .root.Values.store.caSecret }}
+- {name: store-ca, mountPath: /secrets/store-ca, readOnly: true}
+{{- end }}
+- {name: {{ include "landseries.name" .root }}-{{ .component }}-scratch, mountPath: /tmp}
 {{- if and .archive .root.Values.archive.existingClaim }}
 - {name: archive, mountPath: {{ .root.Values.archive.mountPath | quote }}, readOnly: true}
 {{- end }}
 {{- end }}
 
-{{/* The volumes behind: (dict "root" $ "secret" "..." "key" "..." "scratch" "10Gi" "archive" bool) */}}
+{{/* The volumes behind: (dict "root" $ "component" "..." "login" {...} "scratch" "10Gi" "archive" bool) */}}
 {{- define "landseries.volumes" -}}
 {{- $root := .root -}}
-- name: secrets
-  projected:
-    defaultMode: 0440
-    sources:
-      - secret: {name: {{ .secret }}, items: [{key: {{ .key | quote }}, path: broker-password}]}
-      - secret:
-          name: {{ include "landseries.storeSecret" $root }}
-          items: [{key: accessKey, path: store-access-key}, {key: secretKey, path: store-secret-key}]
-      {{- with $root.Values.broker.caSecret }}
-      - secret: {name: {{ . }}, items: [{key: ca.crt, path: broker-ca.crt}]}
-      {{- end }}
-      {{- with $root.Values.store.caSecret }}
-      - secret: {name: {{ . }}, items: [{key: ca.crt, path: store-ca.crt}]}
-      {{- end }}
-- name: scratch
+{{ include "landseries.secretVolume" (list "broker" .login.secret .login.key) }}
+{{ include "landseries.secretVolume" (list "store" (include "landseries.storeSecret" $root) "accessKey" "secretKey") }}
+{{- with $root.Values.broker.caSecret }}
+{{ include "landseries.secretVolume" (list "broker-ca" . "ca.crt") }}
+{{- end }}
+{{- with $root.Values.store.caSecret }}
+{{ include "landseries.secretVolume" (list "store-ca" . "ca.crt") }}
+{{- end }}
+- name: {{ include "landseries.name" $root }}-{{ .component }}-scratch
   emptyDir: {sizeLimit: {{ .scratch }}}
 {{- if and .archive $root.Values.archive.existingClaim }}
 - name: archive
@@ -78,11 +79,25 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end }}
 
+{{/* A volume with some keys of a secret, as files of their names: (list "volume" "secret" "key"...). Podman wants `optional` to be said. */}}
+{{- define "landseries.secretVolume" -}}
+- name: {{ index . 0 }}
+  secret:
+    secretName: {{ index . 1 }}
+    optional: false
+    defaultMode: 0440
+    items:
+      {{- range slice . 2 }}
+      - {key: {{ . | quote }}, path: {{ . | quote }}}
+      {{- end }}
+{{- end }}
+
 {{/* A worker's pod: (dict "root" $ "service" "..." "settings" {...} "job" bool) */}}
 {{- define "landseries.workerPod" -}}
 {{- $root := .root -}}
 {{- $settings := .settings -}}
 {{- $archive := has .service (list "fetcher" "assessor") -}}
+{{- $login := include "landseries.login" (list $root .service) | fromYaml -}}
 metadata:
   labels: {{ include "landseries.labels" (list $root .service) | nindent 4 }}
     landseries/worker: "true"
@@ -126,18 +141,22 @@ spec:
         - --exit-when-idle
         {{- end }}
       env:
-        {{- include "landseries.env" (dict "root" $root "user" (include "landseries.brokerUser" (list $root .service))) | nindent 8 }}
+        {{- include "landseries.env" (dict "root" $root "login" $login) | nindent 8 }}
         {{- with $settings.env }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
       {{- with $settings.envFrom }}
       envFrom: {{ toYaml . | nindent 8 }}
       {{- end }}
+      {{- if $root.Values.podman.enabled }}
+      livenessProbe: {{ include "landseries.podmanProbe" "from urllib.request import urlopen; urlopen(\"http://127.0.0.1:8080/healthz\", timeout=5)" | nindent 8 }}
+      {{- else }}
       ports: [{name: health, containerPort: 8080}]
       startupProbe: {httpGet: {path: /healthz, port: health}, periodSeconds: 1, failureThreshold: 120}
       livenessProbe: {httpGet: {path: /healthz, port: health}, periodSeconds: 20, timeoutSeconds: 10}
       {{- if not .job }}
       readinessProbe: {httpGet: {path: /readyz, port: health}, periodSeconds: 5, timeoutSeconds: 5}
+      {{- end }}
       {{- end }}
       securityContext: {{ include "landseries.containerSecurity" $root | nindent 8 }}
       resources:
@@ -146,9 +165,16 @@ spec:
         {{- $_ := set $resources "limits" (merge (dict $settings.gpuResource $settings.gpus) ($resources.limits | default dict)) }}
         {{- end }}
         {{- toYaml $resources | nindent 8 }}
-      volumeMounts: {{ include "landseries.mounts" (dict "root" $root "archive" $archive) | nindent 8 }}
-  volumes:
-    {{- include "landseries.volumes" (dict "root" $root "archive" $archive "scratch" $settings.scratchSize "secret" (include "landseries.brokerSecret" $root) "key" (include "landseries.passwordKey" (list $root .service))) | nindent 4 }}
+      volumeMounts: {{ include "landseries.mounts" (dict "root" $root "component" .service "archive" $archive) | nindent 8 }}
+  volumes: {{ include "landseries.volumes" (dict "root" $root "component" .service "archive" $archive "scratch" $settings.scratchSize "login" $login) | nindent 4 }}
+{{- end }}
+
+{{/* A probe as podman takes it: it knows no other kind than liveness, has no `curl` in our images for `httpGet`, and hands an `exec`'s words to a shell. The Python to run, without single quotes */}}
+{{- define "landseries.podmanProbe" -}}
+exec: {command: [python3, -c, {{ printf "'%s'" . | quote }}]}
+initialDelaySeconds: 60
+periodSeconds: 20
+timeoutSeconds: 10
 {{- end }}
 
 {{/* What KEDA looks at: (list $ "service" settings). Over HTTP, where unacknowledged messages count too: a worker at its unit is no idle worker. */}}
@@ -157,7 +183,7 @@ spec:
 - type: rabbitmq
   metadata:
     protocol: http
-    host: {{ required "broker.managementUrl: KEDA asks the management API; write http(s)://HOST[:PORT]" ($root.Values.keda.managementUrl | default (include "landseries.managementUrl" $root)) | quote }}
+    host: {{ required "broker.managementUrl: KEDA asks the management API; write http(s)://HOST[:PORT]" ($root.Values.keda.managementUrl | default (include "landseries.managementUrlAnywhere" $root)) | quote }}
     vhostName: {{ $root.Values.broker.vhost | quote }}
     queueName: landseries.{{ index . 1 }}
     mode: QueueLength
@@ -165,16 +191,3 @@ spec:
   authenticationRef: {name: {{ include "landseries.name" $root }}-broker}
 {{- end }}
 
-{{/* The volume of a server in the cluster, which outlives the release: its values */}}
-{{- define "landseries.claim" -}}
-{{- if .volumeSize -}}
-volumeClaimTemplates:
-  - metadata: {name: data}
-    spec:
-      accessModes: [ReadWriteOnce]
-      {{- with .storageClass }}
-      storageClassName: {{ . }}
-      {{- end }}
-      resources: {requests: {storage: {{ .volumeSize }}}}
-{{- end }}
-{{- end }}

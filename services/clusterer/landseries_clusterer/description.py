@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from landseries.artifacts.series import SeriesReader
 from landseries.bands import NODATA, REFLECTANCE_SCALE
-from landseries.compiled import compiled
+from landseries.compiled import called_with, compiled
 
 _SEASONS_MIN: Final = 4
 _SEASONS_MAX: Final = 12
@@ -63,6 +63,7 @@ def describe(series: SeriesReader, length: int) -> Description:
     return Description(names, values, seen)
 
 
+@called_with("(int16[:, :, ::1], int64[::1], int64, int64, float32[:, ::1], boolean[::1])")
 @compiled
 def _seasonal_means(
     block: NDArray[np.int16],

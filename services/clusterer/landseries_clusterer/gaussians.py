@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from landseries.compiled import compiled
+from landseries.compiled import called_with, compiled
 
 _BLOCK: Final = 256
 
@@ -59,6 +59,7 @@ def squared_distances(
     return result
 
 
+@called_with("(float32[:, ::1], float64[::1])")
 @compiled
 def _scatter(values: NDArray[np.float32], mean: NDArray[np.float64]) -> NDArray[np.float64]:
     pixels, length = values.shape
@@ -77,6 +78,7 @@ def _scatter(values: NDArray[np.float32], mean: NDArray[np.float64]) -> NDArray[
     return scatter
 
 
+@called_with("(float64[:, ::1],)")
 @compiled
 def _inverse_cholesky(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     length = len(covariance)
@@ -105,6 +107,7 @@ def _inverse_cholesky(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float
     return inverse, log_determinant
 
 
+@called_with("(float32[:, ::1], float32[:, ::1], float32[:, :, ::1], float32[:, ::1])")
 @compiled
 def _squared_distances(
     values: NDArray[np.float32],

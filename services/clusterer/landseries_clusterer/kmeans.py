@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from landseries.compiled import compiled
+from landseries.compiled import called_with, compiled
 
 _ITERATIONS_MAX: Final = 40
 _BLOCK: Final = 256
@@ -81,6 +81,7 @@ def _nearer(values: NDArray[np.float32], centre: NDArray[np.float32], best: NDAr
             best[first + i] = min(best[first + i], sums[i])
 
 
+@called_with("(float32[:, ::1], int64, float64[::1])")
 @compiled
 def _seeds(values: NDArray[np.float32], clusters: int, draws: NDArray[np.float64]) -> NDArray[np.float32]:
     """(cluster, value) float32: a first pixel by chance, the next ones by their squared distance from those before."""
@@ -111,6 +112,7 @@ def _seeds(values: NDArray[np.float32], clusters: int, draws: NDArray[np.float64
                     break
 
 
+@called_with("(float32[:, ::1], float32[:, ::1], int32[::1], int64)")
 @compiled
 def _lloyd(values: NDArray[np.float32], centre: NDArray[np.float32], label: NDArray[np.int32], iterations: int) -> None:
     """Move the centres, in place, until no pixel changes its cluster; an empty cluster keeps its centre."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from landseries.compiled import compiled
+from landseries.compiled import called_with, compiled
 from landseries.grid import Raster
 
 
@@ -42,6 +42,7 @@ def _root(parent: NDArray[np.int32], pixel: int) -> int:
     return pixel
 
 
+@called_with("(uint8[:, ::1], int64[::1], int64[::1])")
 @compiled
 def _components(
     classes: NDArray[np.uint8], row_cells: NDArray[np.int64], column_cells: NDArray[np.int64]

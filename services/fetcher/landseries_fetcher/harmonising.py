@@ -26,10 +26,7 @@ from landseries_fetcher.harmony.referencing import Placing, Standing, place
 from landseries_fetcher.harmony.refusing import Making, making_of, refusals
 from landseries_fetcher.harmony.shifts import Shift, ShiftMeasurement
 from landseries_fetcher.sources.base import Acquisition, ImagerySource, UnreadableProduct
-
-#: Outputs of a search that are no acquisition's.
-_OF_ALL = ("chosen.json", "search.json")
-_REFINED = {"REFINED": True, "NOT_REFINED": False}
+from landseries_fetcher.sources.metadata import REFINING
 
 
 @dataclass(frozen=True)
@@ -129,11 +126,16 @@ def _chosen(context: Context) -> dict[str, Acquisition]:
     """Every acquisition that a tile chose in any year, in order of their ids."""
     found: dict[str, Acquisition] = {}
     for item in context.inputs("search"):
-        for output in item.marker.outputs:
-            if output not in _OF_ALL:
-                name = output.removesuffix(".json")
-                with context.local(item, output) as path:
-                    found[name] = Acquisition.from_json(name, read_json(path))
+        if not item.done:
+            continue
+        with context.local(item, "search.json") as path:
+            looked_at: Mapping[str, Mapping[str, Any]] = read_json(path)["acquisitions"]
+        # A search writes a document of its own for each acquisition that a tile chose.
+        found |= {
+            name: Acquisition.from_json(name, document)
+            for name, document in looked_at.items()
+            if f"{name}.json" in item.marker.outputs
+        }
     return dict(sorted(found.items()))
 
 
@@ -219,7 +221,7 @@ def _standings(context: Context, acquisitions: Mapping[str, Acquisition], found:
 
 def _refined(products: Mapping[str, Mapping[str, Any]]) -> bool | None:
     """Of two halves both must be refined."""
-    flags = [_REFINED.get(product["refining"]) for product in products.values()]
+    flags = [REFINING.get(product["refining"]) for product in products.values()]
     return False if False in flags else (None if None in flags or not flags else True)
 
 

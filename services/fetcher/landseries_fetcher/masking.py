@@ -12,9 +12,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import maximum_filter1d
 
 from landseries.bands import SceneClass
+from landseries_fetcher.filters import any_in_run
 
 #: Masked, but not grown: a swath's edge hides no cloud, and a saturated pixel casts no shadow.
 NOT_GROWN: Final = frozenset({SceneClass.NO_DATA, SceneClass.SATURATED})
@@ -59,8 +59,7 @@ def dilate(mask: npt.NDArray[np.bool_], radius_m: float, pixel_m: tuple[float, f
         # The disc is a stack of runs: the further from its centre, the shorter.
         half = int(math.sqrt(max(0.0, radius_m**2 - (shift * height_m) ** 2)) / width_m + 1e-9)
         if half not in widened:
-            run = maximum_filter1d(mask.view(np.uint8), 2 * half + 1, axis=1, mode="constant", cval=0)
-            widened[half] = run.view(np.bool_)
+            widened[half] = any_in_run(mask, half, axis=1)
         run = widened[half]
         grown[shift:] |= run[: rows - shift]
         grown[: rows - shift] |= run[shift:]

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseries.bands import NODATA
-from landseries.compiled import compiled_unchecked
+from landseries.compiled import called_with, compiled_unchecked
 
 #: Pixels that are swept together: their rows of one date and all bands fit in the first- and second-level cache.
 BLOCK: Final = 2048
@@ -78,6 +78,10 @@ def _rows(number: int) -> NDArray[np.int16]:
     return space[skip : skip + number * BLOCK]
 
 
+@called_with(
+    "(int16[:, :, ::1], uint8[:, ::1], int32[::1], int64[::1], int32[::1], int64, int64, int64, int16[:, :, ::1], "
+    "boolean[:, ::1], uint8[::1])"
+)
 @compiled_unchecked
 def sweep(
     values: NDArray[np.int16],

@@ -19,7 +19,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from landseries.bands import NODATA
-from landseries.compiled import compiled_unchecked
+from landseries.compiled import called_with, compiled_unchecked
 
 #: Beyond it tanh is 1 within 7e-7.
 TANH_LIMIT: Final = np.float32(7.5)
@@ -96,6 +96,11 @@ def tanh(values: Any, out: Any) -> None:
         out[k] = _p(x, x * x) / _q(x * x)
 
 
+@called_with(
+    "(uint16[:, ::1], float32[::1], float32[:, ::1], uint16[:, ::1])",
+    "(uint16[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])",
+    "(float32[:, ::1], float32[::1], float32[:, ::1], float32[:, ::1])",
+)
 @compiled_unchecked
 def cell(gates: Any, bias: Any, memory: Any, state: Any) -> None:
     """One step of the cell (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000).
@@ -130,6 +135,12 @@ def cell(gates: Any, bias: Any, memory: Any, state: Any) -> None:
             h[k] = _narrow(_HALF * ((_p(o, o * o) + q_o) * _p(bounded, square) / (q_o * _q(square))), h[k])
 
 
+@called_with(
+    "(int16[:, :], float32[::1], float32[::1], uint16[:, ::1], uint8[::1])",
+    "(int16[:, ::1], float32[::1], float32[::1], uint16[:, ::1], uint8[::1])",
+    "(int16[:, :], float32[::1], float32[::1], float32[:, ::1], uint8[::1])",
+    "(int16[:, ::1], float32[::1], float32[::1], float32[:, ::1], uint8[::1])",
+)
 @compiled_unchecked
 def read_date(values: Any, mean: Any, scale: Any, channels: Any, seen: Any) -> None:
     """Standardise one date of a block; the same operations as `landseries.neural.normalisation.network_input`.
@@ -158,6 +169,7 @@ def read_date(values: Any, mean: Any, scale: Any, channels: Any, seen: Any) -> N
         flag[k] = _narrow(np.float32(missing[k]), flag[k])
 
 
+@called_with("(float32[:, ::1], float32[::1], uint8[::1], uint8[::1], uint8[::1])")
 @compiled_unchecked
 def softmax_and_label(scores: Any, bias: Any, seen: Any, classes: Any, labels: Any) -> None:
     """Scores to probabilities, in place, and the id of the most probable class (of equals the first).

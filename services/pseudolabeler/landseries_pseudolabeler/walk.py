@@ -24,7 +24,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from landseries.compiled import compiled
+from landseries.compiled import called_with, compiled
 from landseries_pseudolabeler.forest import Forest
 
 _Model = tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint32], NDArray[np.float64], NDArray[np.uint8]]
@@ -163,6 +163,10 @@ def _descend(
         walking = still_walking
 
 
+@called_with(
+    "(uint64[::1], int32[::1], uint32[::1], float64[:, ::1], uint8[::1], int16[:, ::1], int64, uint8[::1], "
+    "float32[::1], float32[:, ::1])"
+)
 @compiled
 def _label_pixels(
     words: NDArray[np.uint64],

@@ -2,39 +2,45 @@
 
 `candidates.parquet` holds the agreeing stratum with a column `series_<year>` for every year that the tile has;
 `own_<year>.parquet` holds a year's own stratum with its `series`. Series are date-major lists of int16, dates x
-features, -32768 where a date is missing.
+features, -32768 where a date is missing. A stratum that gives no pixel has no file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from landseries.artifacts.series import SeriesReader
+from landseries.artifacts.series import ROWS_PER_CHUNK, SeriesReader
 from landseries.artifacts.tables import write_points
 from landseries.errors import ArtifactError
 from landseries.grid import Raster
-from landseries_sampler.strata import Drawn
+from landseries_sampler.strata import AGREEING, Drawn
 
-AGREEING_FILE: Final = "candidates.parquet"
-
-
-def own_file(year: int) -> str:
-    """File of a year's own stratum."""
-    return f"own_{year}.parquet"
+_SERIES: Final = "series"
 
 
-def series_column(year: int) -> str:
-    """Column of a year's series in the file of the agreeing stratum."""
-    return f"series_{year}"
+def file_of(stratum: str) -> str:
+    """File of a stratum."""
+    return "candidates.parquet" if stratum == AGREEING else f"own_{stratum}.parquet"
+
+
+def series_column(stratum: str, year: int) -> str:
+    """Column of a year's series in the file of a stratum."""
+    return f"{_SERIES}_{year}" if stratum == AGREEING else _SERIES
+
+
+def years_of(stratum: str, columns: Iterable[str], years: Iterable[int]) -> list[int]:
+    """Which of the years a tile's file of a stratum has series of, from the names of its columns."""
+    own = [year for year in years if stratum in (AGREEING, str(year))]
+    return [year for year in own if series_column(stratum, year) in columns]
 
 
 def read_series(reader: SeriesReader, strata: Sequence[Drawn]) -> list[npt.NDArray[np.int16]]:
-    """Series of the pixels drawn from several strata, in one pass over the tile's bands of rows.
+    """Series of the pixels drawn from several strata, in one pass over the bands of rows that hold some.
 
     Args:
         reader: the open series of a tile and year.
@@ -45,11 +51,14 @@ def read_series(reader: SeriesReader, strata: Sequence[Drawn]) -> list[npt.NDArr
     """
     length = len(reader.days) * len(reader.features)
     found = [np.empty((len(drawn), length), dtype=np.int16) for drawn in strata]
-    for first, values in reader.blocks():
-        for drawn, series in zip(strata, found, strict=True):
-            inside = np.flatnonzero((drawn.row >= first) & (drawn.row < first + values.shape[2]))
-            picked = values[:, :, drawn.row[inside] - first, drawn.column[inside]]
-            series[inside] = picked.reshape(length, len(inside)).T
+    for first in range(0, reader.height, ROWS_PER_CHUNK):
+        last = min(first + ROWS_PER_CHUNK, reader.height)
+        inside = [np.flatnonzero((drawn.row >= first) & (drawn.row < last)) for drawn in strata]
+        if not any(len(one) for one in inside):
+            continue
+        values = reader.rows(first, last)
+        for drawn, series, one in zip(strata, found, inside, strict=True):
+            series[one] = values[:, :, drawn.row[one] - first, drawn.column[one]].reshape(length, len(one)).T
     return found
 
 

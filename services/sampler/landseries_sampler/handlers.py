@@ -1,32 +1,24 @@
-"""The sampler's two stages: from artifacts to artifacts."""
+"""The sampler's four stages: from artifacts to artifacts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from landseries.artifacts.documents import read_json, write_json
-from landseries.artifacts.rasters import read_raster
+from landseries.artifacts.documents import write_json
 from landseries.artifacts.series import reading_series
 from landseries.artifacts.tables import write_table
 from landseries.errors import Refused
-from landseries.grid import Part, area_mask, block_parts
+from landseries.grid import Part
 from landseries.models import MULTI_YEAR_EQUAL, POOLED_MODELS, POOLED_NETWORK, SINGLE_YEAR
 from landseries.pipeline import SERIES
-from landseries.priority import pixel_priority
 from landseries.service import Context, Input
-from landseries.settings.sampler import DatasetSettings, SampleSettings
-from landseries_sampler.candidates import (
-    AGREEING_FILE,
-    check_axes,
-    own_file,
-    read_series,
-    series_column,
-    write_candidates,
-)
+from landseries.settings.sampler import DatasetSettings
+from landseries_sampler.candidates import check_axes, file_of, read_series, series_column, write_candidates
+from landseries_sampler.drawing import draw_strata, labelled_years, parts_of_area
 from landseries_sampler.models import (
     Lines,
     every_year,
@@ -34,49 +26,74 @@ from landseries_sampler.models import (
     table_of,
     why_untrainable,
 )
+from landseries_sampler.parallel import in_parallel
 from landseries_sampler.region import Region
-from landseries_sampler.strata import (
-    AGREEING_STREAM,
-    SAMPLED_PARTS,
-    Drawn,
-    agreeing_stratum,
-    draw,
-    own_stratum,
-    own_stream,
+from landseries_sampler.strata import AGREEING, SAMPLED_PARTS, Drawn
+from landseries_sampler.tallies import (
+    QUOTAS_FILE,
+    STRATA_FILE,
+    RegionQuotas,
+    TileTally,
+    histograms_of,
+    name_of,
+    read_quotas,
+    read_tally,
+    share_out,
 )
 
-#: Value of pixels outside the area where parts are expected.
-_OUTSIDE = 0
-_PIXELS_FILE = "pixels.json"
+_DRAWN_FILE: Final = "drawn.json"
+
+
+def strata(context: Context) -> None:
+    """Count a tile's candidates: `strata.json`, by stratum, part and class, with histograms of their priorities."""
+    years = labelled_years(context)
+    parts = parts_of_area(context)
+    drawn = draw_strata(context, parts, [AGREEING, *map(str, years)])
+    tally = TileTally(
+        crs=context.tile.crs,
+        years=tuple(years),
+        pixels={name_of(part): int(np.count_nonzero(parts == int(part))) for part in Part},
+        histograms={
+            group: found for name, pixels in drawn.items() for group, found in histograms_of(name, pixels).items()
+        },
+    )
+    tally.write(context.output(STRATA_FILE))
+
+
+def quotas(context: Context) -> None:
+    """Settle what the region takes of every stratum, part and class, and up to which priority: `quotas.json`.
+
+    Raises:
+        Refused: no tile has a pixel to sample.
+    """
+
+    def read(item: Input) -> TileTally:
+        with context.local(item, STRATA_FILE) as path:
+            return read_tally(path)
+
+    tiles = [item for item in context.inputs("strata") if item.done]
+    found = share_out(in_parallel(read, tiles), _totals(context))
+    if not found.groups:
+        raise Refused(
+            "no network can be trained: no tile has a pixel to sample; look at the pseudo-labels, or enlarge the area "
+            "or blocks.training"
+        )
+    found.write(context.output(QUOTAS_FILE))
 
 
 def sample(context: Context) -> None:
-    """Draw a tile's candidates: `candidates.parquet` (agreeing), `own_<year>.parquet`, `pixels.json`.
+    """Draw a tile's pixels of the region's sample, and some more: one file per stratum that gives some, `drawn.json`.
 
-    A year whose pseudo-labels were refused gives no candidates; the agreeing stratum then asks for agreement of the
-    years that the tile has, of which there must be two where the run has so many.
+    Drawn are the candidates whose priorities lie up to the region's last bin. The tile's own tally tells beforehand
+    from which strata there are any, and nothing is opened for the others.
     """
-    settings = context.settings(SampleSettings)
-    tile, seed = context.tile, context.seed
-    parts = block_parts(tile, context.blocks.size_px, context.blocks.shares, seed)
-    # A pixel outside the area may lie in another zone's tile as well, and there in a prediction block.
-    parts[~area_mask(tile, context.area)] = _OUTSIDE
-    own = {
-        int(item.unit["year"]): _read_stratum(context, item, settings.min_probability)
-        for item in context.inputs("pseudolabel")
-        if item.done
-    }
-    agreed = agreeing_stratum(list(own.values()))
-    if len(own) < min(2, len(context.years)):
-        agreed[:] = 0
-    most = settings.candidates_per_class
-    _write_strata(
-        context,
-        draw(agreed, parts, pixel_priority(tile, seed, AGREEING_STREAM), most),
-        {year: draw(found, parts, pixel_priority(tile, seed, own_stream(year)), most) for year, found in own.items()},
-    )
-    counted = {part.name.lower(): int(np.count_nonzero(parts == int(part))) for part in Part}
-    write_json(context.output(_PIXELS_FILE), counted)
+    taken = _read_quotas(context)
+    with context.local(context.input("strata"), STRATA_FILE) as path:
+        wanted = taken.strata_within(read_tally(path))
+    candidates = draw_strata(context, parts_of_area(context), wanted) if wanted else {}
+    drawn = {name: pixels.up_to(taken.last_bins(name)) for name, pixels in candidates.items()}
+    _write_strata(context, drawn)
+    write_json(context.output(_DRAWN_FILE), {name: len(pixels) for name, pixels in drawn.items()})
 
 
 def dataset(context: Context) -> None:
@@ -85,9 +102,8 @@ def dataset(context: Context) -> None:
     Raises:
         Refused: no model has samples of two classes to train on, and of one to validate with.
     """
-    settings = context.settings(DatasetSettings)
-    totals = {Part.TRAINING: settings.training_samples, Part.VALIDATION: settings.validation_samples}
-    region = Region(context, totals)
+    taken = _read_quotas(context)
+    region = Region(context, taken)
     models: dict[str, Any] = {}
     left_out: dict[str, dict[str, str]] = {}
     for model in context.models:
@@ -100,11 +116,11 @@ def dataset(context: Context) -> None:
         reasons = sorted({reason for of_model in left_out.values() for reason in of_model.values()})
         raise Refused("no network can be trained: " + "; ".join(reasons))
     summary = {
-        "requested_pixels": {_name(part): total for part, total in totals.items()},
-        "pixels": _sum_pixels(context),
-        "crs": region.crs,
+        "requested_pixels": {name_of(part): total for part, total in _totals(context).items()},
+        "pixels": dict(taken.pixels),
+        "crs": list(taken.crs),
         "candidates": {
-            stratum: {_name(part): _named(context, counts) for part, counts in found.items()}
+            stratum: {name_of(part): _named(context, counts) for part, counts in found.items()}
             for stratum, found in region.available.items()
         },
         "models": models,
@@ -113,26 +129,34 @@ def dataset(context: Context) -> None:
     write_json(context.output("summary.json"), summary)
 
 
-def _read_stratum(context: Context, item: Input, min_probability: float) -> npt.NDArray[np.uint8]:
-    with context.local(item, "labels.tif") as path:
-        labels, probabilities = read_raster(path, context.tile)
-    return own_stratum(labels, probabilities, min_probability)
+def _totals(context: Context) -> dict[Part, int]:
+    """Pixels wanted of each part, of every stratum."""
+    settings = context.settings(DatasetSettings)
+    return {Part.TRAINING: settings.training_samples, Part.VALIDATION: settings.validation_samples}
 
 
-def _write_strata(context: Context, agreeing: Drawn, own: Mapping[int, Drawn]) -> None:
-    """Read each year's series once, and write every stratum."""
-    agreeing_series: dict[str, npt.NDArray[np.int16]] = {}
+def _read_quotas(context: Context) -> RegionQuotas:
+    with context.local(context.input("quotas"), QUOTAS_FILE) as path:
+        return read_quotas(path)
+
+
+def _write_strata(context: Context, drawn: Mapping[str, Drawn]) -> None:
+    """Read the series of each year that a stratum needs once, and write every stratum."""
+    series: dict[str, dict[str, npt.NDArray[np.int16]]] = {name: {} for name in drawn}
     days: Sequence[int] | None = None
+    labelled = labelled_years(context)
     for item in context.inputs("index"):
         year = int(item.unit["year"])
-        if year not in own:
+        needing = [name for name in drawn if name in (AGREEING, str(year))]
+        if year not in labelled or not needing:
             continue
         with context.local(item, SERIES) as path, reading_series(path) as reader:
             check_axes(reader, item.unit.name, context.features, days)
             days = reader.days
-            agreeing_series[series_column(year)], series = read_series(reader, [agreeing, own[year]])
-        write_candidates(context.output(own_file(year)), context.tile, own[year], {"series": series})
-    write_candidates(context.output(AGREEING_FILE), context.tile, agreeing, agreeing_series)
+            for name, values in zip(needing, read_series(reader, [drawn[name] for name in needing]), strict=True):
+                series[name][series_column(name, year)] = values
+    for name, pixels in drawn.items():
+        write_candidates(context.output(file_of(name)), context.tile, pixels, series[name])
 
 
 def _lines_of(model: str, region: Region, years: Sequence[int]) -> tuple[list[Lines], dict[str, str]]:
@@ -155,24 +179,10 @@ def _lines_of(model: str, region: Region, years: Sequence[int]) -> tuple[list[Li
 def _counts(context: Context, lines: Sequence[Lines]) -> dict[str, dict[str, dict[str, int]]]:
     """Annual series of a model by split, year and class name."""
     return {
-        _name(part): {str(one.year): _named(context, one.class_counts(part)) for one in lines} for part in SAMPLED_PARTS
+        name_of(part): {str(one.year): _named(context, one.class_counts(part)) for one in lines}
+        for part in SAMPLED_PARTS
     }
 
 
 def _named(context: Context, counts: Mapping[int, int]) -> dict[str, int]:
     return {context.legend.name_of(class_id): count for class_id, count in counts.items()}
-
-
-def _name(part: Part) -> str:
-    return part.name.lower()
-
-
-def _sum_pixels(context: Context) -> dict[str, int]:
-    """Pixels of the area in training, validation and prediction blocks."""
-    total = {_name(part): 0 for part in Part}
-    for item in context.inputs("sample"):
-        if item.done:
-            with context.local(item, _PIXELS_FILE) as path:
-                for name, count in read_json(path).items():
-                    total[name] += count
-    return total

@@ -9,7 +9,7 @@ depend on where tiles are cut.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -17,18 +17,22 @@ import numpy.typing as npt
 
 from landseries.grid import Part
 from landseries.legend import NO_CLASS
+from landseries_sampler.histograms import bins_of
 
-#: Streams of the pixel priorities: each stratum is a draw of its own.
-AGREEING_STREAM: Final = "sample agreeing"
+#: The stratum of pixels that agree; a year's own stratum is named as the year.
+AGREEING: Final = "agreeing"
 #: Parts that samples may come from.
 SAMPLED_PARTS: Final[tuple[Part, ...]] = (Part.TRAINING, Part.VALIDATION)
+#: Values that a class can have, and groups of parts and classes that there can be; see `group_of`.
+CLASSES: Final = 256
+GROUPS: Final = (len(Part) + 1) * CLASSES
 #: Stored probabilities are in steps of 1/200.
 _PROBABILITY_STEPS: Final = 200
 
 
-def own_stream(year: int) -> str:
-    """Stream of the pixel priorities of a year's own stratum."""
-    return f"sample own {year}"
+def stream_of(stratum: str) -> str:
+    """Stream of a stratum's pixel priorities: each stratum is a draw of its own."""
+    return "sample agreeing" if stratum == AGREEING else f"sample own {stratum}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,15 @@ class Drawn:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    def up_to(self, last_bins: npt.NDArray[np.int64]) -> Drawn:
+        """Those of the pixels whose priorities lie in no later bin than their group's last one.
+
+        Args:
+            last_bins: (`GROUPS`,) bins of `landseries_sampler.histograms`, by `group_of`; -1 for none.
+        """
+        kept = bins_of(self.priority) <= last_bins[group_of(self.part, self.classes)]
+        return Drawn(*(getattr(self, column.name)[kept] for column in fields(self)))
 
 
 def own_stratum(
@@ -113,20 +126,21 @@ def draw(
 
 def group_of(part: npt.NDArray[np.uint8], classes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """One number per part and class, ascending by part, then class."""
-    return part.astype(np.int64) * 256 + classes
+    return part.astype(np.int64) * CLASSES + classes
 
 
 def first_of_groups(
-    group: npt.NDArray[np.int64], priority: npt.NDArray[np.uint64], count: int
+    group: npt.NDArray[np.int64], priority: npt.NDArray[np.uint64], count: int | npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     """Positions of the `count` smallest priorities of every group, ordered by group and priority.
 
     Args:
         group: (n,) group of each element.
         priority: (n,) priority of each element; equal ones keep the order in which they came.
-        count: most elements of one group.
+        count: most elements of any group; or of each, (`GROUPS`,).
     """
     order = np.lexsort((priority, group))
     sorted_group = group[order]
     starts = np.searchsorted(sorted_group, sorted_group, side="left")
-    return order[np.arange(len(order)) - starts < count]
+    most = count if isinstance(count, int) else count[sorted_group]
+    return order[np.arange(len(order)) - starts < most]

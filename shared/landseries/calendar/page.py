@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from statistics import median
 
 from landseries.calendar.charts import key, year_chart
 from landseries.calendar.reading import GranuleYear, Look
-from landseries.calendar.tables import fetch_text, gaps_of, why_not
+from landseries.calendar.tables import fetch_text, totals_of, why_not
 from landseries.display import byte_text
 from landseries.palette import palette
 from landseries.plan import RunPlan
@@ -50,7 +49,7 @@ def render(plan: RunPlan, calendar: Sequence[GranuleYear]) -> str:
             f"<title>{name} · acquisitions</title><style>{palette()}{style}</style></head><body>",
             f'<header><p class="eyebrow">landseries · acquisitions</p><h1>{name}</h1>',
             f'<p class="facts">{escape(facts)}</p></header><main>',
-            _totals(calendar, years, reads_in_place),
+            _totals(calendar, reads_in_place),
             *(_year(year, [found for found in calendar if found.year == year]) for year in years),
             "</main><footer>What the fetch moves is estimated from the lengths of the files and the blocks that the "
             "tiles touch; what is in the cache already is not fetched again. The longest gap is the longest time "
@@ -59,21 +58,18 @@ def render(plan: RunPlan, calendar: Sequence[GranuleYear]) -> str:
     )
 
 
-def _totals(calendar: Sequence[GranuleYear], years: Sequence[int], reads_in_place: bool) -> str:
-    rows = []
-    for year in years:
-        of_year = [found for found in calendar if found.year == year]
-        gaps = gaps_of(of_year)
-        rows.append(
-            (
-                str(year),
-                str(sum(found.acquisitions for found in of_year)),
-                str(sum(found.taken for found in of_year)),
-                f"{median(gap for gap, _ in gaps):.0f} days" if gaps else "–",
-                f"{gaps[-1][0]:.0f} days" if gaps else "–",
-                fetch_text(sum(found.fetch_bytes for found in of_year), reads_in_place),
-            )
+def _totals(calendar: Sequence[GranuleYear], reads_in_place: bool) -> str:
+    rows = [
+        (
+            str(year.year),
+            str(year.acquisitions),
+            str(year.taken),
+            f"{year.median_gap_days:.0f} days" if year.gaps else "–",
+            f"{year.gaps[-1][0]:.0f} days" if year.gaps else "–",
+            fetch_text(year.fetch_bytes, reads_in_place),
         )
+        for year in totals_of(calendar)
+    ]
     headings = ("year", "acquisitions", "taken", "longest gap (median tile)", "longest gap (worst tile)", "to fetch")
     return f'<div class="scroll">{_table(headings, ((row, "") for row in rows))}</div>'
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from rich.markup import escape
@@ -44,23 +45,49 @@ def totals_table(calendar: Sequence[GranuleYear], is_local: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("year", "acquisitions", "taken", "longest gap", "of the worst tile", "to fetch"):
         table.add_column(heading, justify="left" if heading == "year" else "right", overflow="fold")
-    for year in sorted({found.year for found in calendar}):
-        of_year = [found for found in calendar if found.year == year]
-        gaps = gaps_of(of_year)
+    for year in totals_of(calendar):
         table.add_row(
-            str(year),
-            str(sum(found.acquisitions for found in of_year)),
-            str(sum(found.taken for found in of_year)),
-            f"{median(gap for gap, _ in gaps):.0f} days" if gaps else "",
-            f"{gaps[-1][0]:.0f} days, {gaps[-1][1]}" if gaps else "",
-            fetch_text(sum(found.fetch_bytes for found in of_year), is_local),
+            str(year.year),
+            str(year.acquisitions),
+            str(year.taken),
+            f"{year.median_gap_days:.0f} days" if year.gaps else "",
+            f"{year.gaps[-1][0]:.0f} days, {year.gaps[-1][1]}" if year.gaps else "",
+            fetch_text(year.fetch_bytes, is_local),
         )
     return table
 
 
-def gaps_of(calendar: Iterable[GranuleYear]) -> list[tuple[float, str]]:
-    """The longest gap of each tile and year in days, ascending, with the tile."""
-    return sorted((days, tile) for found in calendar for tile, days in found.longest_gap_days.items())
+@dataclass(frozen=True)
+class YearTotals:
+    """A year over all granules; `gaps` are the longest gap of each tile in days, ascending, with the tile."""
+
+    year: int
+    acquisitions: int
+    taken: int
+    gaps: list[tuple[float, str]]
+    fetch_bytes: int
+
+    @property
+    def median_gap_days(self) -> float:
+        """The longest gap of the median tile; there must be one."""
+        return median(gap for gap, _ in self.gaps)
+
+
+def totals_of(calendar: Sequence[GranuleYear]) -> list[YearTotals]:
+    """The totals of each year, in order."""
+    totals = []
+    for year in sorted({found.year for found in calendar}):
+        of_year = [found for found in calendar if found.year == year]
+        totals.append(
+            YearTotals(
+                year,
+                sum(found.acquisitions for found in of_year),
+                sum(found.taken for found in of_year),
+                sorted((days, tile) for found in of_year for tile, days in found.longest_gap_days.items()),
+                sum(found.fetch_bytes for found in of_year),
+            )
+        )
+    return totals
 
 
 def fetch_text(size_bytes: int, is_local: bool) -> str:

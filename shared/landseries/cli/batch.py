@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from landseries.cli.console import say
+from landseries.cli.console import Health, LogJson, say
 from landseries.errors import ConfigError
 
 #: Entry points of programs that are distributions of their own and no services.
@@ -22,15 +22,8 @@ def bridge(
     lease_s: Annotated[
         float, typer.Option(min=1, help="A bridge silent for so long is gone; the same for all of a site")
     ] = 60.0,
-    health: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LANDSERIES_HEALTH", help="HOST:PORT for /healthz, /readyz and /metrics", show_default="none"
-        ),
-    ] = None,
-    log_json: Annotated[
-        bool | None, typer.Option("--log-json/--log-text", help="Form of the logs", show_default="text on a terminal")
-    ] = None,
+    health: Health = None,
+    log_json: LogJson = None,
 ) -> None:
     """Have the jobs of a batch system do the units of some services, until told to stop (SIGTERM).
 

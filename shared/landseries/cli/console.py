@@ -31,6 +31,17 @@ AnyStore = Annotated[
         show_default="the store that LANDSERIES_STORE_URL names, or else ./work",
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, help="Worker processes; results do not depend on their number", show_default="one per core"),
+]
+Health = Annotated[
+    str | None,
+    typer.Option(envvar="LANDSERIES_HEALTH", help="HOST:PORT for /healthz, /readyz and /metrics", show_default="none"),
+]
+LogJson = Annotated[
+    bool | None, typer.Option("--log-json/--log-text", help="Form of the logs", show_default="text on a terminal")
+]
 RunName = Annotated[str, typer.Argument(help="The run's name", show_default=False)]
 
 

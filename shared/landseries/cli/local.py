@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +13,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from landseries.cli.console import ConfigPath, Workdir, err, out, warn
+from landseries.cli.console import ConfigPath, Jobs, Workdir, err, out, warn
 from landseries.errors import ConfigError, LandseriesError
+from landseries.pipeline import STAGES
 
 if TYPE_CHECKING:
     from landseries.config import LoadedConfig
-    from landseries.plan import SourceDescription
+    from landseries.embedded import Outcome
+    from landseries.plan import RunPlan, SourceDescription
+    from landseries.stores.local import LocalStore
 
 
 def init(
@@ -68,42 +72,23 @@ def check(config: ConfigPath, workdir: Workdir = Path("work")) -> None:
 def run(
     config: ConfigPath,
     workdir: Workdir = Path("work"),
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Worker processes; results do not depend on their number", show_default="one per core"
-        ),
-    ] = None,
+    jobs: Jobs = None,
 ) -> None:
     """Do a whole run on this machine. Interrupted and started again, it goes on; nothing is done twice."""
     from landseries.calendar.page import write_calendar
     from landseries.calendar.reading import read_calendar
     from landseries.collect import collect
-    from landseries.display import ProgressDisplay
-    from landseries.embedded import EmbeddedRun
     from landseries.headline import headline
-    from landseries.plan import make_plan
-    from landseries.planning import check_numerics, describe_source, settle_numerics
+    from landseries.planning import check_numerics
 
-    loaded, source = describe_source(config, reads_here=True)
-    warn_of_missing_years(loaded, source)
-    plan = make_plan(loaded, source, settle_numerics(loaded))
+    plan = planned(config)
     check_numerics(plan.numerics)
-    display = ProgressDisplay(out)
-    embedded = EmbeddedRun(workdir, plan, jobs=jobs or os.cpu_count() or 1, watcher=display)
-    try:
-        with display.showing():
-            outcome = embedded.run()
-    except KeyboardInterrupt:
-        err.print("interrupted; start the same command again to go on from here")
-        raise typer.Exit(130) from None
-    for letter in outcome.dead_letters:
-        err.print(f"[bold red]stalled[/] {unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
+    store, outcome = watched(workdir, plan, jobs)
     if not outcome.complete:
         raise LandseriesError("the run is not complete; mend the causes above and start the same command again")
     results = workdir / plan.run_id
-    collect(embedded.store, plan, results)
-    write_calendar(plan, read_calendar(embedded.store, plan), results)
+    collect(store, plan, results)
+    write_calendar(plan, read_calendar(store, plan), results)
     table, line = headline(results)
     out.print(table)
     out.print(line, highlight=False, soft_wrap=True)
@@ -155,7 +140,41 @@ def warn_of_missing_keys(loaded: LoadedConfig) -> None:
         warn(f"{keys}; `landseries run` and every worker of the fetcher need them")
 
 
-def unit_name(message: object) -> str:
+def planned(config: Path) -> RunPlan:
+    """The plan of a configuration whose source is read by this machine, with warnings of what it lacks."""
+    from landseries.plan import make_plan
+    from landseries.planning import describe_source, settle_numerics
+
+    loaded, source = describe_source(config, reads_here=True)
+    warn_of_missing_years(loaded, source)
+    return make_plan(loaded, source, settle_numerics(loaded))
+
+
+def watched(
+    workdir: Path, plan: RunPlan, jobs: int | None, stages: Collection[str] = tuple(STAGES)
+) -> tuple[LocalStore, Outcome]:
+    """Do stages of a run, all by default, while a person watches; what stalled is printed.
+
+    Raises:
+        Exit: the person interrupted it.
+    """
+    from landseries.display import ProgressDisplay
+    from landseries.embedded import EmbeddedRun
+
+    display = ProgressDisplay(out)
+    embedded = EmbeddedRun(workdir, plan, jobs=jobs or os.cpu_count() or 1, watcher=display, stages=stages)
+    try:
+        with display.showing():
+            outcome = embedded.run()
+    except KeyboardInterrupt:
+        err.print("interrupted; start the same command again to go on from here")
+        raise typer.Exit(130) from None
+    for letter in outcome.dead_letters:
+        err.print(f"[bold red]stalled[/] {_unit_name(letter.message)}: {escape(letter.reason)}", highlight=False)
+    return embedded.store, outcome
+
+
+def _unit_name(message: object) -> str:
     from landseries.messages import BadMessage, Message, decode
 
     assert isinstance(message, Message)

@@ -87,7 +87,7 @@ def _rates(path: Path | None, run: str | None, workdir: Path | None) -> Rates:
 
 
 def _world(loaded: LoadedConfig, rates: Rates, km2: float | None, granules: int | None) -> World:
-    from landseries.estimate.world import make_world, tile_km2
+    from landseries.estimate.world import make_world, sampled_series, tile_km2
 
     run = loaded.run
     size_px = run.grid.tile_size_px
@@ -102,6 +102,7 @@ def _world(loaded: LoadedConfig, rates: Rates, km2: float | None, granules: int 
         training_year=run.forest_year,
         models=run.models,
         chosen_per_tile=run.fetcher.search.per_year,
+        samples=sampled_series(run),
         assumptions=rates.assumptions,
         granules=granules,
     )

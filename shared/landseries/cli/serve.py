@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from landseries.cli.console import Workdir
+from landseries.cli.console import Health, LogJson, Workdir
 from landseries.errors import ConfigError, LandseriesError, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -48,15 +48,8 @@ def worker(
     lease_s: Annotated[
         float, typer.Option(min=1, help="A long unit's owner silent for so long is gone; the same for all workers")
     ] = 60.0,
-    health: Annotated[
-        str | None,
-        typer.Option(
-            envvar="LANDSERIES_HEALTH", help="HOST:PORT for /healthz, /readyz and /metrics", show_default="none"
-        ),
-    ] = None,
-    log_json: Annotated[
-        bool | None, typer.Option("--log-json/--log-text", help="Form of the logs", show_default="text on a terminal")
-    ] = None,
+    health: Health = None,
+    log_json: LogJson = None,
 ) -> None:
     """Take messages from the broker and do units of work until told to stop (SIGTERM finishes or hands back the unit).
 

@@ -10,12 +10,22 @@ from typing import Final
 import numpy as np
 
 from landseries.errors import ConfigError
-from landseries.estimate.rates import Assumptions, Rates, StageRate, is_merge, looks_for_views, reads_views
+from landseries.estimate.rates import (
+    Assumptions,
+    Rates,
+    StageRate,
+    is_merge,
+    looks_for_views,
+    reads_sample,
+    reads_views,
+)
+from landseries.estimate.world import opened_share, sampled_series
 from landseries.identity import declared_outputs
 from landseries.markers import Marker
 from landseries.openrun import OpenRun, StoredChoices
-from landseries.pipeline import STAGES, Stage, Unit
+from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan
+from landseries.rows import Stage
 from landseries.stores.base import Store
 
 #: How many times the usual time a unit takes whose process has just been started.
@@ -65,7 +75,7 @@ def measure_rates(store: Store, plan: RunPlan) -> Rates:
                 f"run {plan.run_id!r} computed no unit of {row.name}, so it has no rate: measure on a complete run in "
                 "a work folder of its own"
             )
-        stages[row.name] = _rate(measured, merge=is_merge(row))
+        stages[row.name] = _rate(row, measured, sampled_series(plan.config))
     assumed = Assumptions(found_per_year=round(found), taken_per_chosen=_taken_per_chosen(run))
     return Rates(measured_on=f"{plan.run_id}, {plan.numerics.device}", stages=stages, assumptions=assumed)
 
@@ -95,6 +105,9 @@ def _work(run: _FinishedRun, row: Stage, unit: Unit, found: float) -> float:
             found if looks_for_views(row) else 1
         )
     views = 1
+    if row.sampled:
+        tile_years = len(run.plan.tile) * len(run.plan.extent.years)
+        return _mpx(run, unit["tile"]) * opened_share(sampled_series(run.plan.config), tile_years)
     if reads_views(row):
         granule = run.plan.extent.granule_of[unit["tile"]]
         views = len((run.choices.chosen(granule, unit["year"]) or {}).get(unit["tile"], ()))
@@ -105,12 +118,13 @@ def _mpx(run: _FinishedRun, tile: str) -> float:
     return run.plan.tile[tile].width * run.plan.tile[tile].height / 1e6
 
 
-def _rate(measured: Sequence[_Measured], *, merge: bool) -> StageRate:
+def _rate(row: Stage, measured: Sequence[_Measured], samples: int) -> StageRate:
     usual = _without_outliers(measured)
     seconds = _fit(usual, [one.seconds for one in usual])
-    written = _fit(measured, [one.written for one in measured])
+    written = (0.0, 0.0) if row.sampled else _fit(measured, [one.written for one in measured])
     read = _fit(measured, [one.read for one in measured])
-    inputs = sum(one.inputs for one in measured)
+    inputs = sum(one.inputs for one in measured) if is_merge(row) else 0
+    all_read, all_written = sum(one.read for one in measured), sum(one.written for one in measured)
     return StageRate(
         units=len(measured),
         seconds_per_unit=seconds[0],
@@ -119,7 +133,10 @@ def _rate(measured: Sequence[_Measured], *, merge: bool) -> StageRate:
         written_per_mpx=written[1],
         read_per_unit=read[0],
         read_per_mpx=read[1],
-        read_per_input=round(sum(one.read for one in measured) / inputs, 3) if merge and inputs else 0.0,
+        read_per_input=round(all_read / inputs, 3) if inputs else 0.0,
+        inputs_per_unit=round(inputs / len(measured), 3),
+        written_per_sample=round(all_written / samples, 6) if row.sampled else 0.0,
+        read_per_sample=round(all_read / len(measured) / samples, 6) if reads_sample(row) else 0.0,
         peak_rss_mib=max(one.peak_rss_mib for one in measured),
     )
 

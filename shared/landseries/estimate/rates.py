@@ -2,7 +2,8 @@
 
 A unit's work is measured in megapixel-views: the pixels of its tiles, times the acquisitions that it reads where it
 reads acquisitions. Units of the whole region merge small tables: their time is a constant that grows with what they
-read.
+read, and with the number of units that they read from. What is drawn for the region's sample does not grow with the
+area: its bytes are counted per annual series of that sample.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from landseries.errors import ConfigError
-from landseries.pipeline import STAGES, Bind, Stage
+from landseries.pipeline import STAGES
+from landseries.rows import Bind, Stage
 
 _MIB: Final = 1 << 20
 
@@ -28,6 +30,8 @@ class StageRate(BaseModel):
         written_per_unit, written_per_mpx: bytes of the outputs.
         read_per_unit, read_per_mpx: bytes of the needed units' outputs that it reads.
         read_per_input: bytes read of each needed unit, for merges.
+        inputs_per_unit: needed units that each read, for merges.
+        written_per_sample, read_per_sample: bytes of all units together, per annual series of the region's sample.
         peak_rss_mib: highest memory of a worker at such a unit, MiB.
     """
 
@@ -41,6 +45,9 @@ class StageRate(BaseModel):
     read_per_unit: float = Field(default=0.0, ge=0)
     read_per_mpx: float = Field(default=0.0, ge=0)
     read_per_input: float = Field(default=0.0, ge=0)
+    inputs_per_unit: float = Field(default=0.0, ge=0)
+    written_per_sample: float = Field(default=0.0, ge=0)
+    read_per_sample: float = Field(default=0.0, ge=0)
     peak_rss_mib: float = Field(default=0.0, ge=0)
 
 
@@ -53,6 +60,7 @@ class Assumptions(BaseModel):
         taken_per_chosen: acquisitions fetched for a granule, per acquisition of a tile: tiles choose differently.
         archive_mb_per_mpx: megabytes read from the archive per megapixel-view that is fetched.
         merge_mb_per_s: megabytes a second at which merges read beyond what was measured.
+        merge_input_s: seconds for each unit that a merge reads from beyond what was measured: its marker, and a file.
         overhead_s: seconds between the units of a worker: message, markers, what becomes due.
     """
 
@@ -63,6 +71,7 @@ class Assumptions(BaseModel):
     taken_per_chosen: float = Field(default=1.25, ge=1)
     archive_mb_per_mpx: float = Field(default=5.0, ge=0)
     merge_mb_per_s: float = Field(default=50.0, gt=0)
+    merge_input_s: float = Field(default=0.01, ge=0)
     overhead_s: float = Field(default=0.05, ge=0)
 
 
@@ -112,6 +121,11 @@ def check_rates(rates: Rates, where: str) -> None:
 def is_merge(row: Stage) -> bool:
     """Whether a stage's units span the whole region."""
     return not {"tile", "granule"} & set(row.unit)
+
+
+def reads_sample(row: Stage) -> bool:
+    """Whether a merge reads the region's sample, which does not grow with the area."""
+    return is_merge(row) and any(STAGES[need.stage].sampled for need in row.needs)
 
 
 def reads_views(row: Stage) -> bool:

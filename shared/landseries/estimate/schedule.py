@@ -12,9 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from landseries.errors import ConfigError
-from landseries.estimate.rates import Assumptions, Rates, StageRate, is_merge, looks_for_views, reads_views
+from landseries.estimate.rates import (
+    Assumptions,
+    Rates,
+    StageRate,
+    is_merge,
+    looks_for_views,
+    reads_sample,
+    reads_views,
+)
 from landseries.estimate.world import World
-from landseries.pipeline import SERVICES, STAGES, Pipeline, Stage, Unit
+from landseries.pipeline import SERVICES, STAGES, Pipeline, Unit
+from landseries.rows import Stage
 
 
 @dataclass
@@ -180,8 +189,10 @@ class _Simulation:
 def cost_of(world: World, rate: StageRate, assumed: Assumptions, row: Stage, inputs: int = 0) -> Cost:
     """What one unit of a stage takes; of a merge with so many inputs."""
     if is_merge(row):
-        read = max(rate.read_per_unit, rate.read_per_input * inputs)
+        sampled = rate.read_per_sample * world.samples
+        read = sampled if reads_sample(row) else max(rate.read_per_unit, rate.read_per_input * inputs)
         more = max(0.0, read - rate.read_per_unit) / (assumed.merge_mb_per_s * 1e6)
+        more += max(0.0, inputs - rate.inputs_per_unit) * assumed.merge_input_s
         return Cost(rate.seconds_per_unit + more, read, rate.written_per_unit, 0.0)
     mpx = world.mpx
     archive = 0.0
@@ -194,10 +205,13 @@ def cost_of(world: World, rate: StageRate, assumed: Assumptions, row: Stage, inp
         mpx *= world.found
     elif reads_views(row):
         mpx *= world.views
+    elif row.sampled:
+        mpx *= world.opened_share
+    written = rate.written_per_unit + rate.written_per_mpx * mpx
     return Cost(
         rate.seconds_per_unit + rate.seconds_per_mpx * mpx,
         rate.read_per_unit + rate.read_per_mpx * mpx,
-        rate.written_per_unit + rate.written_per_mpx * mpx,
+        rate.written_per_sample * world.samples / world.tiles if row.sampled else written,
         archive,
     )
 

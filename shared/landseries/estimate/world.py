@@ -11,12 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from landseries.config import RunConfig
 from landseries.estimate.rates import Assumptions
 from landseries.extent import Extent
 
 #: Kilometres of a granule's side that its own tiles cover, and of a pixel.
 _GRANULE_KM: Final = 100.0
 _PIXEL_KM: Final = 0.01
+#: A region's tiles draw so many times the sample at most: bins of priorities are an eighth of their place wide.
+_DRAWN: Final = 9 / 8
 #: About so many bundles are made of an area's tiles; an area of fewer tiles has one tile a bundle.
 _BUNDLES: Final = 6000
 
@@ -32,6 +35,7 @@ class World:
         found: acquisitions that a source holds for a granule and a year.
         views: acquisitions that each tile chooses of a year.
         taken: acquisitions that are fetched for a granule and a year.
+        samples: annual series of the region's sample.
     """
 
     extent: Extent
@@ -40,11 +44,17 @@ class World:
     found: int
     views: int
     taken: int
+    samples: int
 
     @property
     def tiles(self) -> int:
         """Number of tiles."""
         return sum(self.tiles_in.values())
+
+    @property
+    def opened_share(self) -> float:
+        """See the function of this name."""
+        return opened_share(self.samples, self.tiles * len(self.extent.years))
 
     def chosen(self, granule: str, year: str) -> Mapping[str, Sequence[str]]:
         """See `landseries.pipeline.Choices`: neighbouring bundles choose mostly the same acquisitions."""
@@ -60,6 +70,17 @@ def tile_km2(tile_size_px: int) -> float:
     return (tile_size_px * _PIXEL_KM) ** 2
 
 
+def sampled_series(run: RunConfig) -> int:
+    """Annual series that a run's samples ask for: of agreeing pixels every year's, and each year's own."""
+    wanted = run.sampler.dataset
+    return 2 * len(run.years) * (wanted.training_samples + wanted.validation_samples)
+
+
+def opened_share(samples: int, tile_years: int) -> float:
+    """Share of the tiles and years whose series are opened at most, to draw so many samples."""
+    return min(1.0, _DRAWN * samples / tile_years)
+
+
 def make_world(
     tiles: int,
     *,
@@ -68,6 +89,7 @@ def make_world(
     training_year: int,
     models: Sequence[str],
     chosen_per_tile: int,
+    samples: int,
     assumptions: Assumptions,
     granules: int | None = None,
     bundles: int = _BUNDLES,
@@ -79,6 +101,7 @@ def make_world(
         tile_size_px: their side in pixels of 10 m.
         years, training_year, models: of the run.
         chosen_per_tile: acquisitions that a tile chooses of a year, where the assumptions do not say.
+        samples: annual series of the region's sample.
         assumptions: how many acquisitions there are.
         granules: granules that the tiles lie in; default as many as so many tiles fill.
         bundles: about how many bundles to make.
@@ -98,4 +121,4 @@ def make_world(
     found = assumptions.found_per_year
     views = min(assumptions.chosen_per_tile or chosen_per_tile, found)
     taken = min(found, math.ceil(views * assumptions.taken_per_chosen))
-    return World(extent, tiles_in, tile_size_px**2 / 1e6, found, views, taken)
+    return World(extent, tiles_in, tile_size_px**2 / 1e6, found, views, taken, samples)

@@ -6,7 +6,8 @@ from typing import Final
 
 from pydantic import field_validator
 
-from landseries.pipeline import STAGES, Keep
+from landseries.pipeline import STAGES
+from landseries.rows import Keep
 from landseries.settings.base import Settings, ours
 
 #: Stages whose artifacts cannot go when their readers are done, and why.

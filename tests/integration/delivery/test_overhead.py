@@ -37,15 +37,15 @@ def requests(phase: Phase) -> dict[str, int]:
     return {
         f"{method} {what}": count
         for (method, what), count in phase.asked.items()
-        if what not in ("cancelled", "plans") and not what.startswith("markers/dataset")
+        if what not in ("cancelled", "plans") and not what.startswith("markers/quotas")
     }
 
 
 def test_a_trivial_unit_costs_few_requests_and_little_time(measured: list[Phase]) -> None:
-    pseudolabel, sample = measured
+    pseudolabel, strata = measured
     assert -(-TILES // GROUP_SIZE) == GROUPS
     units = TILES - 1  # the first one is not measured
-    assert pseudolabel.units == sample.units == units
+    assert pseudolabel.units == strata.units == units
     assert requests(pseudolabel) == {
         "exists markers/pseudolabel": units,
         "get markers/forest": units,
@@ -55,18 +55,17 @@ def test_a_trivial_unit_costs_few_requests_and_little_time(measured: list[Phase]
         "put artifacts/pseudolabel/manifest.json": units,
         "put_new markers/pseudolabel": units,
     }
-    assert requests(sample) == {
+    assert requests(strata) == {
         # Whether it was answered, and for the wide join whether its neighbour was; the last of each group knows.
-        "exists markers/sample": 2 * units - GROUPS,
+        "exists markers/strata": 2 * units - GROUPS,
         "get markers/pseudolabel": units,
-        "get markers/index": units,
-        "get artifacts/sample/manifest.json": units,
-        "put artifacts/sample/out.json": units,
-        "put artifacts/sample/manifest.json": units,
-        "put_new markers/sample": units,
+        "get artifacts/strata/manifest.json": units,
+        "put artifacts/strata/out.json": units,
+        "put artifacts/strata/manifest.json": units,
+        "put_new markers/strata": units,
         # The marker of each group and of the whole; each group but the last finds its successor missing, the last all.
-        "put joins/dataset": GROUPS + 1,
-        "exists joins/dataset": GROUPS - 1 + GROUPS,
+        "put joins/quotas": GROUPS + 1,
+        "exists joins/quotas": GROUPS - 1 + GROUPS,
     }
     bare_rounds = sum(phase.units * phase.bare_rounds_per_unit for phase in measured)
     ratio = 2 * units / bare_rounds

@@ -178,8 +178,8 @@ class DispatchBehaviour:
         bench.finish()
         assert all(bench.answered(units))
         assert bench.done_by_jobs() == sorted(unit.name for unit in units)
-        # Due as behind a worker: every tile's sample, once its last year is there.
-        assert set(bench.sent.units()) == set(bench.run.pipeline.units("sample"))
+        # Due as behind a worker: every tile's strata, once its last year is there.
+        assert set(bench.sent.units()) == set(bench.run.pipeline.units("strata"))
         assert bench.job_folders() == []
         assert bench.sent.dead == []
         marker = bench.run.markers.get(units[0])

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from support.harness import Bench, cube_plan
 from support.pixels import cut, pseudo_labelled, random_labels, series_of_labels
+from support.sampling import DATASET, datasets
 
 from landseries.artifacts.rasters import read_raster
 from landseries.grid import Part, block_parts
 from landseries.pipeline import Unit
 from landseries_mapper.handlers import map_tile
-from landseries_sampler.handlers import dataset, sample
 from landseries_trainer.handlers import train
 
 YEARS = (2018, 2019)
@@ -36,9 +36,7 @@ def test_networks_label_the_prediction_blocks_as_the_pixels_were_made(tmp_path: 
     series = {year: series_of_labels(labels[year], features=3, seed=year) for year in YEARS}
     bench = Bench(plan, tmp_path / "runs")
     given: dict[Unit, Any] = dict(pseudo_labelled(tmp_path / "given", plan, labels, series))
-    for tile in plan.tile:
-        given[Unit("sample", (tile,))] = bench.run(sample, Unit("sample", (tile,)), given)
-    given[Unit("dataset", ("all",))] = bench.run(dataset, Unit("dataset", ("all",)), given)
+    given[DATASET] = datasets(bench, given)
     for model in MODELS:
         unit = Unit("train", ("all", model))
         given[unit] = bench.run(train, unit, given)

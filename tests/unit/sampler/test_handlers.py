@@ -12,6 +12,7 @@ import pytest
 import shapely
 from support.harness import Bench, cube_plan
 from support.pixels import pseudo_labelled, random_labels, series_of_labels, write_series
+from support.sampling import datasets, sampled
 
 from landseries.artifacts.documents import read_json
 from landseries.artifacts.tables import read_columns
@@ -19,7 +20,6 @@ from landseries.errors import ArtifactError, Refused
 from landseries.grid import Part, block_parts
 from landseries.pipeline import SERIES, Unit
 from landseries.plan import RunPlan
-from landseries_sampler.handlers import dataset, sample
 
 YEARS = (2018, 2019, 2020)
 SIZE = (96, 96)
@@ -34,15 +34,8 @@ def _plan(folder: Path, tile_size_px: int = 96, **fields: Any) -> RunPlan:
     return cube_plan(folder, years=YEARS, size_px=SIZE, tile_size_px=tile_size_px, **{**defaults, **fields})
 
 
-def _sampled(bench: Bench, given: Mapping[Unit, Any]) -> dict[Unit, dict[str, Path]]:
-    units = [Unit("sample", (tile,)) for tile in bench.plan.tile]
-    return {unit: bench.run(sample, unit, given) for unit in units}
-
-
 def _dataset(folder: Path, plan: RunPlan, labels: Mapping[int, npt.NDArray[Any]] = LABELS) -> dict[str, Path]:
-    bench = Bench(plan, folder / "runs")
-    sampled = _sampled(bench, pseudo_labelled(folder / "given", plan, labels, SERIES_OF))
-    return bench.run(dataset, Unit("dataset", ("all",)), sampled)
+    return datasets(Bench(plan, folder / "runs"), pseudo_labelled(folder / "given", plan, labels, SERIES_OF))
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +135,11 @@ def test_bytes_do_not_depend_on_where_tiles_are_cut(
 
 def test_candidates_are_capped_per_class_and_part(tmp_path: Path) -> None:
     plan = _plan(tmp_path, sampler={"sample": {"candidates_per_class": 10}})
-    (files,) = _sampled(
-        Bench(plan, tmp_path / "runs"), pseudo_labelled(tmp_path / "given", plan, LABELS, SERIES_OF)
-    ).values()
-    assert set(files) == {"candidates.parquet", *(f"own_{year}.parquet" for year in YEARS), "pixels.json"}
-    for name in set(files) - {"pixels.json"}:
+    given = pseudo_labelled(tmp_path / "given", plan, LABELS, SERIES_OF)
+    files = sampled(Bench(plan, tmp_path / "runs"), given)[Unit("sample", tuple(plan.tile))]
+    assert not isinstance(files, str)
+    assert set(files) == {"candidates.parquet", *(f"own_{year}.parquet" for year in YEARS), "drawn.json"}
+    for name in set(files) - {"drawn.json"}:
         columns = read_columns(files[name], "part", "class")
         _, counts = np.unique(np.column_stack(list(columns.values())), axis=0, return_counts=True)
         assert counts.tolist() == [10] * 8
@@ -185,8 +178,7 @@ def test_a_refused_year_leaves_the_own_samples_of_the_others_as_they_were(
     given: dict[Unit, Any] = dict(pseudo_labelled(tmp_path / "given", plan, LABELS, SERIES_OF))
     for stage in ("pseudolabel", "index"):
         given[Unit(stage, (tile, "2019"))] = "the archive has no product of this year"
-    bench = Bench(plan, tmp_path / "runs")
-    files = bench.run(dataset, Unit("dataset", ("all",)), _sampled(bench, given))
+    files = datasets(Bench(plan, tmp_path / "runs"), given)
     before, after = (read_columns(found["single-year.parquet"]) for found in (written, files))
     assert set(np.unique(after["year"]).tolist()) == {2018, 2020}
     for name, values in before.items():
@@ -218,7 +210,7 @@ def test_series_of_other_dates_are_an_error_that_names_both(tmp_path: Path) -> N
     path = given[Unit("index", (tile.id, "2020"))][SERIES]
     write_series(path, tile, series_of_labels(LABELS[2020], dates=6), plan.features)
     with pytest.raises(ArtifactError, match=r"index .* 2020.*days.*another year"):
-        Bench(plan, tmp_path / "runs").run(sample, Unit("sample", (tile.id,)), given)
+        sampled(Bench(plan, tmp_path / "runs"), given)
 
 
 def test_series_of_other_features_are_an_error_that_names_both(tmp_path: Path) -> None:
@@ -227,4 +219,4 @@ def test_series_of_other_features_are_an_error_that_names_both(tmp_path: Path) -
     given = pseudo_labelled(tmp_path / "given", plan, LABELS, SERIES_OF)
     write_series(given[Unit("index", (tile.id, "2018"))][SERIES], tile, SERIES_OF[2018], ("B03", "B08"))
     with pytest.raises(ArtifactError, match=r"B03, B08.*B04, B08"):
-        Bench(plan, tmp_path / "runs").run(sample, Unit("sample", (tile.id,)), given)
+        sampled(Bench(plan, tmp_path / "runs"), given)

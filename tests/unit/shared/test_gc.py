@@ -27,7 +27,7 @@ from landseries.stores.local import LocalStore
 from landseries.sweeping import due_messages
 from landseries.worker import Worker
 
-CONSUMED = {"fetch", "index", "cluster", "pseudolabel", "sample", "map"}
+CONSUMED = {"fetch", "index", "cluster", "pseudolabel", "strata", "sample", "map"}
 DAY_S = 86_400.0
 
 #: Runs that share some of their artifacts: `two` all until reliable, `three` all until train.
@@ -128,6 +128,7 @@ def test_of_an_unfinished_run_what_will_be_read_stays(store: MemoryStore, tmp_pa
         "fetch",
         "cluster",
         "pseudolabel",
+        "strata",
         "sample",
         "map",
         "compare",

@@ -9,8 +9,9 @@ from unit.shared.test_worker import Toy, drain, make_plan
 from landseries.identity import declared_outputs, identity_of
 from landseries.markers import Marker, Output
 from landseries.numerics import NumericsProfile
-from landseries.pipeline import STAGES, Need, Unit
+from landseries.pipeline import STAGES, Unit
 from landseries.plan import RunPlan
+from landseries.rows import Need
 from landseries.service import Input
 from landseries.stores.local import LocalStore
 

@@ -18,7 +18,7 @@ from landseries.plan import freeze_plan
 from landseries.worker import Worker
 
 FOREST = Unit("forest", ("all",))
-LABEL, SAMPLE = Unit("pseudolabel", ("t00000", "2018")), Unit("sample", ("t00000",))
+LABEL, STRATA = Unit("pseudolabel", ("t00000", "2018")), Unit("strata", ("t00000",))
 
 
 @pytest.fixture
@@ -47,26 +47,26 @@ def test_the_first_marker_stays_and_says_so(run: OpenRun) -> None:
 
 def test_who_waits_for_a_new_answer_is_not_looked_up(run: OpenRun, store: CountingStore) -> None:
     run.markers.put(LABEL, Marker(status="done"))
-    assert run.markers.due_after(LABEL, first=True) == [SAMPLE]
-    assert store.asked["exists", "markers/sample"] == 0
-    assert run.markers.due_after(LABEL) == [SAMPLE]
-    assert store.asked["exists", "markers/sample"] == 1
+    assert run.markers.due_after(LABEL, first=True) == [STRATA]
+    assert store.asked["exists", "markers/strata"] == 0
+    assert run.markers.due_after(LABEL) == [STRATA]
+    assert store.asked["exists", "markers/strata"] == 1
 
 
 def test_who_was_answered_is_not_due_again_after_an_old_answer(run: OpenRun) -> None:
     run.markers.put(LABEL, Marker(status="done"))
-    run.markers.put(SAMPLE, Marker(status="done"))
+    run.markers.put(STRATA, Marker(status="done"))
     assert run.markers.due_after(LABEL) == []
 
 
 def test_a_repaired_unit_s_superfluous_message_ends_there(run: OpenRun, store: CountingStore, tmp_path: Path) -> None:
     worker = Worker(store, tmp_path, services=toy_services())
     first = worker.process(encode("demo", LABEL))
-    assert [message.stage for message in first.due] == ["sample"]
+    assert [message.stage for message in first.due] == ["strata"]
     assert worker.process(first.due[0]).outcome == "done"
     run.markers.remove(LABEL)
     again = worker.process(encode("demo", LABEL))
-    assert (again.outcome, [message.stage for message in again.due]) == ("reused", ["sample"])
+    assert (again.outcome, [message.stage for message in again.due]) == ("reused", ["strata"])
     # The other tiles are not answered, so that nothing follows; and nothing is done twice.
     skipped = worker.process(again.due[0])
     assert (skipped.outcome, skipped.due) == ("skipped", [])
@@ -80,13 +80,13 @@ def test_a_wide_join_asks_little_of_the_store_in_any_order(
     plan = make_plan("wide", tiles=200, years=[2018])
     freeze_plan(store, plan)
     run = OpenRun(store, plan)
-    samples = sorted(run.pipeline.units("sample"), reverse=backwards)
+    tallies = sorted(run.pipeline.units("strata"), reverse=backwards)
     due = []
-    for unit in samples:
+    for unit in tallies:
         run.markers.put(unit, Marker(status="done"))
         due += run.markers.due_after(unit, first=True)
-    assert due == [Unit("dataset", ("all",))]
+    assert due == [Unit("quotas", ("all",))]
     # One look at a neighbour per unit, and a group's own looks when it is complete.
-    assert store.asked["exists", "markers/sample"] <= len(samples)
-    assert store.asked["put", "joins/dataset"] == 20 + 2 + 1
-    assert store.asked["exists", "joins/dataset"] <= 20 * 10
+    assert store.asked["exists", "markers/strata"] <= len(tallies)
+    assert store.asked["put", "joins/quotas"] == 20 + 2 + 1
+    assert store.asked["exists", "joins/quotas"] <= 20 * 10

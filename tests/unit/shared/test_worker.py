@@ -96,7 +96,7 @@ def all_markers(run: OpenRun) -> dict[str, Marker]:
 def test_a_run_answers_every_unit_once(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
     run = drain(store, make_plan(), toy, tmp_path / "scratch")
     expected = [unit.name for stage in STAGES for unit in run.pipeline.units(stage)]
-    assert len(expected) == 4 - 2 + 3 + 1 + 4 + 6 + 3 + 1 + 3 + 1 + 6 + 3 + 1 + 2 + 6 + 3 + 2 + 1
+    assert len(expected) == 4 - 2 + 3 + 1 + 4 + 6 + 3 + 1 + 3 + 1 + 6 + 3 + 1 + 3 + 1 + 2 + 6 + 3 + 2 + 1
     assert sorted(toy.calls) == sorted(expected)
     assert {marker.status for marker in all_markers(run).values()} == {"done"}
     assert list(run.markers.due_now()) == []

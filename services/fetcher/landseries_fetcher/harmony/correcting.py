@@ -15,8 +15,8 @@ from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import correlate1d
 
+from landseries_fetcher.filters import correlate1d
 from landseries_fetcher.harmony.shifts import Shift
 
 #: Fractions of a pixel below this are none: a tenth of a millimetre at 10 m.
@@ -52,7 +52,7 @@ def correct_numbers(numbers: npt.NDArray[np.uint16], shift: Shift, pixel_m: floa
     result = values
     for axis, part in ((0, row_part), (1, column_part)):
         kernel = _cubic(part)
-        result = correlate1d(result, kernel, axis=axis, mode="constant")
+        result = correlate1d(result, kernel, axis)
         used = np.flatnonzero(kernel) - _REACH_PX
         complete = _all_of(complete if axis else valid, axis, int(used[0]), int(used[-1]))
     partial = valid & ~complete

@@ -18,8 +18,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import irfft2, next_fast_len, rfft2
-from scipy.ndimage import gaussian_filter, minimum_filter
+
+from landseries_fetcher.filters import all_in_square, fast_length, gaussian
 
 #: Side of a window in pixels: large enough for some edges in most, small enough to lie between clouds.
 WINDOW_PX: Final = 64
@@ -200,9 +200,9 @@ class _Edges:
         down, right = np.empty_like(layers), np.empty_like(layers)
         for band, layer in enumerate(layers):
             filled = np.where(seen, layer, layer[seen].mean() if seen.any() else 0.0)
-            gaussian_filter(filled, _EDGE_SCALE_PX, order=(1, 0), output=down[band])
-            gaussian_filter(filled, _EDGE_SCALE_PX, order=(0, 1), output=right[band])
-        trusted = minimum_filter(seen, 2 * _EDGE_REACH_PX + 1, mode="constant", cval=0)
+            down[band] = gaussian(filled, _EDGE_SCALE_PX, order=(1, 0))
+            right[band] = gaussian(filled, _EDGE_SCALE_PX, order=(0, 1))
+        trusted = all_in_square(seen, _EDGE_REACH_PX)
         squared = down[:, trusted] ** 2 + right[:, trusted] ** 2
         strength = np.median(squared, axis=1) if squared.size else np.full(len(layers), np.nan)
         return cls(down, right, strength, trusted)
@@ -256,7 +256,7 @@ def _agreement_surface(image: _Directions, reference: _Directions) -> FloatArray
     """
     terms, trusted = image
     other_terms, other_trusted = reference
-    shape = tuple(next_fast_len(size + REACH_PX, real=True) for size in trusted.shape)
+    shape = tuple(fast_length(size + REACH_PX) for size in trusted.shape)
     pixels = _correlation(trusted[None].astype(np.float64), other_trusted[None].astype(np.float64), shape)
     if pixels.min() < _COMMON_SHARE_MIN * WINDOW_PX**2:
         return None
@@ -265,12 +265,11 @@ def _agreement_surface(image: _Directions, reference: _Directions) -> FloatArray
 
 
 def _correlation(image: FloatArray, reference: FloatArray, shape: tuple[int, ...]) -> FloatArray:
-    """Sum over layers and pixels p of image(p) reference(p - d), for displacements d of up to the reach.
-
-    One thread computes the transforms, whose rounding then is the same everywhere.
-    """
-    spectrum = (rfft2(image, shape, workers=1) * np.conj(rfft2(reference, shape, workers=1))).sum(axis=0)
-    product: FloatArray = irfft2(spectrum, shape, workers=1)
+    """Sum over layers and pixels p of image(p) reference(p - d), for displacements d of up to the reach."""
+    axes = (-2, -1)
+    spectrum = (np.fft.rfft2(image, shape, axes) * np.conj(np.fft.rfft2(reference, shape, axes))).sum(axis=0)
+    # Scaled once and at the end, which rounds least.
+    product: FloatArray = np.fft.irfft2(spectrum, shape, axes, norm="forward") * (1 / math.prod(shape))
     around = np.arange(-REACH_PX, REACH_PX + 1)
     return product[np.ix_(around % shape[0], around % shape[1])]
 

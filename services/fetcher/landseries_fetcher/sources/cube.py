@@ -269,9 +269,9 @@ def _open_files(settings: CubeSource, paths: Sequence[Path], resolve: Callable[[
 
         timestamps = None if settings.timestamps is None else resolve(settings.timestamps)
         return NumpyFolder(paths[0], timestamps, settings.crs, settings.bounds)
-    from landseries_fetcher.sources.xarrays import XarrayFiles
+    from landseries_fetcher.sources.cube_files import CubeFiles
 
-    return XarrayFiles(paths, settings.crs, settings.bounds)
+    return CubeFiles(paths, settings.crs, settings.bounds)
 
 
 def _is_zarr(path: Path) -> bool:

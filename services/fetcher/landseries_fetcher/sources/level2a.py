@@ -34,12 +34,12 @@ from landseries_fetcher.sources.base import (
     UnreadableProduct,
     View,
 )
-from landseries_fetcher.sources.metadata import BadMetadata, ProductMetadata, ProductName, parse_name
+from landseries_fetcher.sources.metadata import REFINING, BadMetadata, ProductMetadata, ProductName, parse_name
 
 SCENE: Final = "SCL"
 SCENE_M: Final = 20
 #: `Image_Refining` in an image's tags, by what the metadata says.
-REFINING: Final = {True: "REFINED", False: "NOT_REFINED", None: "unknown"}
+_REFINING_TAGS: Final = {None: "unknown"} | {refined: flag for flag, refined in REFINING.items()}
 #: Every image that is read: (image, pixel size in metres).
 IMAGES: Final = (*GROUND_SAMPLING_DISTANCE_M.items(), (SCENE, SCENE_M))
 
@@ -326,7 +326,7 @@ def _tags(acquisition: Acquisition, metadata: Sequence[ProductMetadata]) -> dict
             "offsets": known.offsets,
             "offset_origin": known.offset_origin,
             "quantification": known.quantification,
-            "refining": REFINING[known.refined],
+            "refining": _REFINING_TAGS[known.refined],
         }
         for product, known in zip(acquisition.products, metadata, strict=True)
     }

@@ -27,6 +27,8 @@ PRODUCT_METADATA: Final = ("MTD_MSIL2A.xml", "MTD_MSIL2a.xml")
 BAND_IDS: Final = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 OFFSET_SINCE: Final = (4, 0)
 OFFSET: Final = -1000
+#: `Image_Refining` as metadata and images' tags say it, and whether the geometry was refined.
+REFINING: Final = {"REFINED": True, "NOT_REFINED": False}
 #: The baseline of products that are not ESA's: nothing says how their numbers were made.
 FOREIGN_BASELINE: Final = (99, 99)
 
@@ -36,7 +38,6 @@ _NAME = re.compile(
     re.ASCII,
 )
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})(?:_|$)")
-_REFINING: Final = {"REFINED": True, "NOT_REFINED": False}
 _QUANTIFICATION_MAX: Final = 1e9
 #: No image of a product has more rows or columns.
 _SIDE_MAX: Final = 1 << 20
@@ -165,7 +166,7 @@ def read_refining(path: Path) -> bool | None:
         with path.open("rb") as stream:
             for _, element in iterparse(stream, events=("start",), forbid_dtd=True):
                 if _local(element) == "Image_Refining":
-                    return _REFINING.get(element.get("flag", ""))
+                    return REFINING.get(element.get("flag", ""))
     except OSError as error:
         raise BadMetadata(f"MTD_DS.xml cannot be read: {error.strerror or error}") from error
     except (ParseError, DefusedXmlException, ValueError) as error:

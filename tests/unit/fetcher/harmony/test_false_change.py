@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_dilation
+from support.edges import unchanged_edges
 
 from landseries.simulation.difficulty import Difficulty
 from landseries.simulation.geometry import Geometry
@@ -83,7 +83,7 @@ def test_measured_to_2_m_and_no_false_change_left() -> None:
         for datatake, length_m, angle in zip(summer, np.linspace(0, 12, len(summer)), angles, strict=True)
     ]
     assert max(date.error_m for date in dates) <= 2.0
-    edges = unchanged_edges(camera)
+    edges = unchanged_edges(camera, YEARS)
     changes: dict[str, list[float]] = {name: [] for name in ("as_is", "shifted", "corrected")}
     for one, other in combinations(dates, 2):
         days = [date.datatake.day.timetuple().tm_yday for date in (one, other)]
@@ -96,14 +96,3 @@ def test_measured_to_2_m_and_no_false_change_left() -> None:
     left = {name: float(np.mean(found)) for name, found in changes.items()}
     assert left["shifted"] > 1.03 * left["as_is"], "the shifts put in are false change"
     assert left["corrected"] <= 1.005 * left["as_is"]
-
-
-def unchanged_edges(camera: Camera) -> Mask:
-    """Pixels beside another class, of the same true class in both years, away from the scene's rim."""
-    first, last = (camera.history.truth(year) for year in YEARS)
-    edge = np.zeros(first.shape, dtype=bool)
-    edge[:-1] |= first[:-1] != first[1:]
-    edge[:, :-1] |= first[:, :-1] != first[:, 1:]
-    inside = np.zeros_like(edge)
-    inside[8:-8, 8:-8] = True
-    return np.asarray(binary_dilation(edge) & (first == last) & inside)

@@ -13,7 +13,7 @@ from landseries.errors import ConfigError
 from landseries.estimate.measuring import measure_rates
 from landseries.estimate.rates import Assumptions, read_rates
 from landseries.estimate.schedule import simulate
-from landseries.estimate.world import make_world
+from landseries.estimate.world import make_world, sampled_series
 from landseries.openrun import OpenRun
 from landseries.pipeline import SERVICES, STAGES
 from landseries.stores.local import LocalStore
@@ -49,6 +49,7 @@ def test_the_estimate_of_the_run_itself_is_what_it_took(workdir: Path) -> None:
         training_year=2018,
         models=["multi-year", "single-year"],
         chosen_per_tile=2,
+        samples=sampled_series(finished.plan.config),
         assumptions=assumed,
         granules=1,
     )

@@ -14,13 +14,21 @@ from landseries.pipeline import SERVICES, STAGES
 
 #: The stages of the schedules that were worked out by hand; any other one takes no time in them.
 BY_HAND = (
-    *("search", "reference", "fetch", "index", "cluster", "classes", "reliable", "forest", "pseudolabel", "sample"),
-    *("dataset", "train", "map", "compare", "mosaic", "report"),
+    *("search", "reference", "fetch", "index", "cluster", "classes", "reliable", "forest", "pseudolabel", "strata"),
+    *("quotas", "sample", "dataset", "train", "map", "compare", "mosaic", "report"),
 )
-PRECISE = Assumptions(found_per_year=1, taken_per_chosen=1, overhead_s=0)
+PRECISE = Assumptions(found_per_year=1, taken_per_chosen=1, merge_input_s=0, overhead_s=0)
 
 
-def _world(tiles: int, *, years: int = 1, models: int = 1, bundles: int = 10_000, granules: int | None = None) -> World:
+def _world(
+    tiles: int,
+    *,
+    years: int = 1,
+    models: int = 1,
+    samples: int = 60_000,
+    bundles: int = 10_000,
+    granules: int | None = None,
+) -> World:
     return make_world(
         tiles,
         tile_size_px=512,
@@ -28,6 +36,7 @@ def _world(tiles: int, *, years: int = 1, models: int = 1, bundles: int = 10_000
         training_year=2018,
         models=["multi-year", "single-year"][:models],
         chosen_per_tile=1,
+        samples=samples,
         assumptions=PRECISE,
         granules=granules,
         bundles=bundles,
@@ -58,15 +67,17 @@ def test_two_tiles_with_a_worker_per_service() -> None:
         "reliable": (8, 10),
         "forest": (10, 11),
         "pseudolabel": (11, 13),
-        "sample": (12, 14),
-        "dataset": (14, 15),
-        "train": (15, 16),
-        "map": (16, 18),
-        "compare": (17, 19),
-        "mosaic": (19, 20),
-        "report": (20, 21),
+        "strata": (12, 14),
+        "quotas": (14, 15),
+        "sample": (15, 17),
+        "dataset": (17, 18),
+        "train": (18, 19),
+        "map": (19, 21),
+        "compare": (20, 22),
+        "mosaic": (22, 23),
+        "report": (23, 24),
     }
-    assert estimate.wall_s == 21
+    assert estimate.wall_s == 24
     assert estimate.stages["index"].units == 2
     assert estimate.stages["index"].waited_s == 1, "the second tile waits for the first"
 
@@ -74,7 +85,7 @@ def test_two_tiles_with_a_worker_per_service() -> None:
 def test_one_process_that_does_everything_does_one_unit_after_another() -> None:
     estimate = simulate(_world(2), _rates(), {SERVICES: 1})
     units = sum(estimate.stages[stage].units for stage in BY_HAND)
-    assert units == 1 + 2 + 1 + 2 + 2 + 1 + 2 + 1 + 2 + 2 + 1 + 1 + 2 + 2 + 1 + 1
+    assert units == 1 + 2 + 1 + 2 + 2 + 1 + 2 + 1 + 2 + 2 + 1 + 2 + 1 + 1 + 2 + 2 + 1 + 1
     assert estimate.wall_s == units
 
 
@@ -91,7 +102,14 @@ def test_a_slow_stage_is_the_critical_path_until_it_has_workers() -> None:
 def test_work_grows_with_pixels_and_acquisitions() -> None:
     assumed = Assumptions(found_per_year=60, chosen_per_tile=20, taken_per_chosen=1.25, archive_mb_per_mpx=5)
     world = make_world(
-        762, tile_size_px=512, years=[2018], training_year=2018, models=["m"], chosen_per_tile=7, assumptions=assumed
+        762,
+        tile_size_px=512,
+        years=[2018],
+        training_year=2018,
+        models=["m"],
+        chosen_per_tile=7,
+        samples=1000,
+        assumptions=assumed,
     )
     assert (len(world.extent.tiles_of), world.taken) == (2, 25)
     rate = StageRate(units=1, seconds_per_mpx=1, written_per_mpx=10)
@@ -108,13 +126,42 @@ def test_work_grows_with_pixels_and_acquisitions() -> None:
 
 
 def test_a_merge_takes_longer_the_more_it_reads() -> None:
-    rates = _rates(dataset=3.0)
-    rate = StageRate(units=1, seconds_per_unit=3, read_per_unit=4e6, read_per_input=1e6)
-    rates.stages["dataset"] = rate
-    small = simulate(_world(4), rates, {SERVICES: 1}).stages["dataset"]
-    large = simulate(_world(1004, bundles=20), rates, {SERVICES: 1}).stages["dataset"]
+    rates = _rates(classes=3.0)
+    rate = StageRate(units=1, seconds_per_unit=3, read_per_unit=4e6, read_per_input=1e6, inputs_per_unit=4)
+    rates.stages["classes"] = rate
+    small = simulate(_world(4), rates, {SERVICES: 1}).stages["classes"]
+    large = simulate(_world(1004, bundles=20), rates, {SERVICES: 1}).stages["classes"]
     assert (small.worker_s, small.read_bytes) == (3, 4e6)
     assert (large.worker_s, large.read_bytes) == (3 + 1000e6 / 50e6, 1004e6)
+    slow = rates.model_copy(update={"assumptions": PRECISE.model_copy(update={"merge_input_s": 0.5})})
+    waiting = simulate(_world(1004, bundles=20), slow, {SERVICES: 1}).stages["classes"]
+    assert waiting.worker_s == large.worker_s + 1000 * 0.5
+
+
+def test_the_sample_of_the_region_does_not_grow_with_the_area() -> None:
+    rates = _rates()
+    rates.stages["sample"] = StageRate(
+        units=4, seconds_per_mpx=10, read_per_mpx=1e6, written_per_sample=600, inputs_per_unit=4
+    )
+    rates.stages["dataset"] = StageRate(units=1, seconds_per_unit=3, read_per_unit=600 * 8000, read_per_sample=600)
+    found = {tiles: simulate(_world(tiles, samples=8000), rates, {SERVICES: 1}).stages for tiles in (100, 90_000)}
+    for stages in found.values():
+        assert stages["sample"].written_bytes == pytest.approx(600 * 8000)
+        assert (stages["dataset"].read_bytes, stages["dataset"].worker_s) == (600 * 8000, 3)
+    mpx = 512**2 / 1e6
+    assert found[100]["sample"].read_bytes == pytest.approx(100 * mpx * 1e6), "every tile gives something"
+    # An eighth more than the sample is drawn at most, and each series of it may lie in a tile of its own.
+    assert found[90_000]["sample"].read_bytes == pytest.approx(9000 * mpx * 1e6)
+    assert found[90_000]["sample"].worker_s == pytest.approx(9000 * mpx * 10)
+
+
+def test_a_larger_sample_is_more_to_write_and_to_merge() -> None:
+    rates = _rates()
+    rates.stages["sample"] = StageRate(units=4, written_per_sample=600)
+    rates.stages["dataset"] = StageRate(units=1, seconds_per_unit=3, read_per_unit=6e6, read_per_sample=600)
+    stages = simulate(_world(100, samples=110_000), rates, {SERVICES: 1}).stages
+    assert stages["sample"].written_bytes == pytest.approx(66e6)
+    assert (stages["dataset"].read_bytes, stages["dataset"].worker_s) == (66e6, 3 + 60e6 / 50e6)
 
 
 @settings(max_examples=25, deadline=None)
