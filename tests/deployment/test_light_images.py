@@ -16,9 +16,10 @@ from typing import Any, Final
 import pytest
 from support.containers import image, need_images, podman, yard
 from support.delivery import wait_for
-from support.image_servers import start_servers
+from support.servers_of_images import start_servers
 from support.small_run import artifacts, configuration, simulate_archive, write_config
 
+from landseries.brokers.topology import apply
 from landseries.openrun import OpenRun
 from landseries.pipeline import stages_of
 from landseries.plan import read_plan
@@ -64,13 +65,14 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
     archive = simulate_archive(folder / "archive")
     config = write_config(archive, configuration(archive, "small"))
     with yard() as place:
-        servers = start_servers(place)
+        broker, connection, variables = start_servers(place)
+        apply(broker)
+        store = MinioStore(connection)
+        store.create_bucket()
         workers = {
-            service: place.start(service, name=service, env=servers.variables, volumes=[archive])
-            for service in _SERVICES
+            service: place.start(service, name=service, env=variables, volumes=[archive]) for service in _SERVICES
         }
-        place.start("fetcher", "submit", config, name="submit", env=servers.variables, volumes=[archive])
-        store = MinioStore(servers.store)
+        place.start("fetcher", "submit", config, name="submit", env=variables, volumes=[archive])
         logs = lambda: "\n".join(f"{name}:\n{worker.logs()[-3000:]}" for name, worker in workers.items())  # noqa: E731
         wait_for("the part of containers", lambda: _is_done(store), _PART_S, logs)
         healthy = {name: worker.run(*_inspected(name)["Healthcheck"]["Test"][1:]) for name, worker in workers.items()}
