@@ -5,6 +5,7 @@ group stay on one process.
 """
 
 import os
+import sys
 
 import pytest
 from hypothesis import settings
@@ -23,7 +24,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("loadgroup", False):
         forgotten = [item.nodeid for item in items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid]
         if forgotten:
-            raise pytest.UsageError(f"xdist does not keep groups together: {forgotten[0]} and others")
+            # xdist tells of a process that ended, and not why.
+            with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+                print(f"xdist does not keep groups together: {forgotten[0]} and others", file=sys.stderr)
+            raise pytest.UsageError("xdist does not keep groups together")
     items.sort(key=_expected, reverse=True)
 
 
