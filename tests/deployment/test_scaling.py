@@ -28,8 +28,8 @@ _SPEEDUP: Final = 1.8
 _DEARER: Final = 1.1
 _RUN: Final = "scaling"
 #: Of the archive and of its tiles: 16 tiles, two years, hence 32 units.
-_SIZE_PX: Final = 1024
-_TILE_PX: Final = 256
+_SIZE_PX: Final = 512
+_TILE_PX: Final = 128
 _UNITS: Final = 32
 
 
