@@ -30,7 +30,7 @@ from landseries.connections import store_connection
 from landseries.stores.minio import MinioStore
 store = MinioStore(store_connection())
 keys = [item.key for item in store.list("artifacts/") if not item.key.startswith("artifacts/report/")]
-done = any(store.list("runs/small/markers/report"))
+done = store.exists("runs/small/markers/report.json")
 print(json.dumps({"done": done, "artifacts": {key: digest_of(store.get(key)) for key in keys} if done else {}}))
 """
 
