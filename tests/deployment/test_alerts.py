@@ -1,4 +1,4 @@
-"""The alert rules: what the chart renders, that every metric is there, and that each alert fires only when it should."""
+"""The alert rules: what the chart renders, that every metric exists, and that each alert fires only when it should."""
 
 from __future__ import annotations
 
