@@ -28,6 +28,10 @@ class SourceAway(NotNow):
     """The unit has to wait for a source of imagery that does not answer, or says that it is too busy."""
 
 
+class WrongMachine(NotNow):
+    """The unit has to wait for a worker whose processor can do what the run's numerics profile asks for."""
+
+
 class RunCancelled(LandseriesError):
     """Nobody wants the run's units any more."""
 
@@ -102,13 +106,13 @@ def own_profile(run: OpenRun, unit: Unit) -> None:
     """A gate: raises `OtherProfile` where this process was not started under the unit's numerics profile.
 
     Raises:
-        NotNow: this machine cannot work under it; another worker's may.
+        WrongMachine: this machine cannot work under it; another worker's may.
     """
     profile = run.plan.numerics
     if not STAGES[unit.stage].numerics:
         return
     missing = numerics.missing_for(profile)
     if missing is not None:
-        raise NotNow(f"{missing}, which run {run.plan.run_id!r} asks for")
+        raise WrongMachine(f"{missing}, which run {run.plan.run_id!r} asks for")
     if not numerics.is_applied(profile):
         raise OtherProfile(profile)

@@ -12,7 +12,8 @@ from typing import Final, Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from landseries import __version__
-from landseries.memory import peak_rss_mib
+from landseries.failures import CAUSES, Cause
+from landseries.memory import memory_limit_bytes, peak_rss_mib
 from landseries.pipeline import STAGES, stages_of
 
 #: How a unit ended for this worker: the three answers; found already answered (skipped) or answered by a known
@@ -55,11 +56,22 @@ class WorkerMetrics:
             registry=registry,
         )
         self._in_flight = Gauge("landseries_units_in_flight", "Units being done now", registry=registry)
+        self._started = Gauge(
+            *("landseries_unit_started_timestamp_seconds", "Unix time at which the unit in hand began, 0 without one"),
+            ("stage",),
+            registry=registry,
+        )
+        self._not_done = Counter(
+            *("landseries_units_not_done", "Units that ended without an answer, by cause", ("stage", "cause")),
+            registry=registry,
+        )
         self._bytes = Counter(
             *("landseries_store_bytes", "Bytes into and out of the store", ("direction",)), registry=registry
         )
         self._connected = Gauge("landseries_broker_connected", "1 while the broker is connected", registry=registry)
         self._blocked = Gauge("landseries_broker_blocked", "1 while the broker accepts no messages", registry=registry)
+        self._store = Gauge("landseries_store_reachable", "0 while the store does not answer", registry=registry)
+        self._store.set(1)
         self._progress = Gauge(
             *("landseries_last_progress_timestamp_seconds", "Unix time of the last answered unit, or of the start"),
             registry=registry,
@@ -68,6 +80,9 @@ class WorkerMetrics:
         Gauge(
             "landseries_peak_rss_bytes", "Highest resident set size of the process so far", registry=registry
         ).set_function(lambda: peak_rss_mib() * 2**20)
+        Gauge("landseries_memory_limit_bytes", "What the container may use, 0 without a limit", registry=registry).set(
+            memory_limit_bytes()
+        )
         Info("landseries_build", "What runs here", registry=registry).info({"version": __version__, "service": service})
         self._moved = {"in": 0, "out": 0}
         self._begin_at_zero(service)
@@ -75,16 +90,26 @@ class WorkerMetrics:
     def unit_started(self, stage: str, waited_s: float | None) -> None:
         """A unit was received, `waited_s` seconds after it had been published (None: unknown)."""
         self._in_flight.inc()
+        self._started.labels(_known(stage)).set(time.time())
         if waited_s is not None:
             self._waited.labels(_known(stage)).observe(max(0.0, waited_s))
 
     def unit_ended(self, stage: str, outcome: Outcome, seconds: float) -> None:
         """A unit that was started has ended, after `seconds` seconds in this worker's hands."""
         self._in_flight.dec()
+        self._started.labels(_known(stage)).set(0)
         self._units.labels(_known(stage), outcome if outcome in OUTCOMES else _UNKNOWN).inc()
         if outcome in _PROGRESS:
             self._seconds.labels(_known(stage)).observe(seconds)
             self._progress.set(time.time())
+
+    def not_done(self, stage: str, cause: Cause) -> None:
+        """A unit ends without an answer, because of `cause`; `unit_ended` counts what becomes of it."""
+        self._not_done.labels(_known(stage), cause if cause in CAUSES else _UNKNOWN).inc()
+
+    def store_reachable(self, reachable: bool) -> None:
+        """Whether the store answered when it was last asked."""
+        self._store.set(reachable)
 
     def store_bytes(self, bytes_in: int, bytes_out: int) -> None:
         """The store's own counters: bytes that went into it (put) and came out (get, local) since the start."""
@@ -104,6 +129,9 @@ class WorkerMetrics:
         for stage in stages:
             self._seconds.labels(stage)
             self._waited.labels(stage)
+            self._started.labels(stage).set(0)
+            for cause in CAUSES:
+                self._not_done.labels(stage, cause)
             for outcome in OUTCOMES:
                 self._units.labels(stage, outcome)
         for direction in self._moved:

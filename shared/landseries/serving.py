@@ -17,7 +17,7 @@ from landseries.brokers.base import Delivery
 from landseries.brokers.link import LinkState
 from landseries.brokers.rabbitmq import RabbitBroker
 from landseries.errors import BrokerError, BrokerUnavailable, StoreError
-from landseries.failures import Failure, sort_failure
+from landseries.failures import Failure, cause_of, sort_failure
 from landseries.gates import CancelledRuns, OtherProfile, SpaceBudget, own_profile
 from landseries.leases import LEASE_S, Leases
 from landseries.logs import bind_unit, logger
@@ -267,6 +267,7 @@ class ServiceLoop:
 
     def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
         failure = sort_failure(error)
+        self._metrics.not_done(delivery.message.stage, cause_of(error))
         if failure.kind == "drop":
             delivery.ack()
             return "skipped"
@@ -288,6 +289,7 @@ class ServiceLoop:
             return "failed"
         if failure.kind in ("away", "full"):
             self._trouble = failure.reason
+            self._metrics.store_reachable(False)
             delivery.later(_AWAY_S if failure.kind == "away" else _FULL_S)
             self._await_store()
             return "later"
@@ -299,6 +301,7 @@ class ServiceLoop:
         while not self._stop.is_set():
             error = self._store_error()
             if error is None:
+                self._metrics.store_reachable(True)
                 return
             self._trouble = error
             self._stop.wait(_AWAY_S)

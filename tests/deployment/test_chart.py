@@ -39,9 +39,10 @@ _EVERYTHING: Final[Manifest] = {
     "archive": {"existingClaim": "products"},
     "serviceMonitor": {"enabled": True},
     "dashboard": {"enabled": True},
+    "alerts": {"enabled": True},
 }
 #: Kinds that a cluster does not have by itself.
-_ADDED: Final = {"ScaledObject", "ScaledJob", "TriggerAuthentication", "ServiceMonitor"}
+_ADDED: Final = {"ScaledObject", "ScaledJob", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
 
 
 def _with(*values: Manifest) -> Manifest:

@@ -15,8 +15,8 @@ from landseries.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from landseries.failures import Kind, sort_failure
-from landseries.gates import NotNow, OtherProfile, RunCancelled
+from landseries.failures import CAUSES, Cause, Kind, cause_of, sort_failure
+from landseries.gates import NotNow, OtherProfile, RunCancelled, SourceAway, WrongMachine
 from landseries.leases import LeaseHeld
 from landseries.messages import BadMessage
 from landseries.numerics import NumericsProfile
@@ -47,6 +47,32 @@ def test_our_own_errors_are_told_in_their_own_words(error: LandseriesError, kind
     failure = sort_failure(error)
     assert failure.kind == kind
     assert failure.reason == str(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (StageVersionMismatch("x"), "version"),
+        (WrongMachine("x"), "machine"),
+        (OtherProfile(NumericsProfile()), "profile"),
+        (StoreFull("x"), "store"),
+        (StoreUnavailable("x"), "store"),
+        (StoreError("x"), "store"),
+        (BrokerUnavailable("x"), "broker"),
+        (SourceAway("x"), "source"),
+        (SourceError("x"), "source"),
+        (LeaseHeld("x"), "lease"),
+        (NotNow("x"), "budget"),
+        (RunCancelled("x"), "cancelled"),
+        (BadMessage("x"), "message"),
+        (ArtifactError("x"), "unit"),
+        (ValueError("x"), "unit"),
+        (MemoryError(), "unit"),
+    ],
+)
+def test_every_error_has_a_cause_to_count(error: Exception, cause: Cause) -> None:
+    assert cause_of(error) == cause
+    assert cause in CAUSES
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import generate_latest
 
+from landseries.failures import CAUSES
 from landseries.metrics import OUTCOMES, WorkerMetrics
 from landseries.pipeline import STAGES, stages_of
 
@@ -44,6 +45,36 @@ def test_a_failure_is_no_progress() -> None:
     assert value(metrics, "landseries_unit_seconds_count", stage="index") == 0
     assert value(metrics, "landseries_queue_wait_seconds_count", stage="index") == 0
     assert value(metrics, "landseries_units_total", stage="index", outcome="dead") == 1
+
+
+def test_the_unit_in_hand_tells_since_when() -> None:
+    metrics = WorkerMetrics("indexer")
+    name = "landseries_unit_started_timestamp_seconds"
+    assert value(metrics, name, stage="index") == 0
+    before = time.time()
+    metrics.unit_started("index", None)
+    started = value(metrics, name, stage="index")
+    assert started is not None
+    assert before <= started <= time.time()
+    metrics.unit_ended("index", "failed", 1.0)
+    assert value(metrics, name, stage="index") == 0
+
+
+def test_what_was_not_done_is_counted_by_its_cause() -> None:
+    metrics = WorkerMetrics("indexer")
+    name = "landseries_units_not_done_total"
+    assert {cause: value(metrics, name, stage="index", cause=cause) for cause in CAUSES} == dict.fromkeys(CAUSES, 0)
+    metrics.not_done("index", "version")
+    metrics.not_done("no such stage", "message")
+    assert value(metrics, name, stage="index", cause="version") == 1
+    assert value(metrics, name, stage="unknown", cause="message") == 1
+
+
+def test_the_store_counts_as_reachable_until_it_is_not() -> None:
+    metrics = WorkerMetrics("indexer")
+    assert value(metrics, "landseries_store_reachable") == 1
+    metrics.store_reachable(False)
+    assert value(metrics, "landseries_store_reachable") == 0
 
 
 def test_rates_begin_at_zero() -> None:
