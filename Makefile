@@ -79,13 +79,13 @@ sbom: setup ## Write the bill of materials (CycloneDX) of every service's image 
 	UV=$(BIN)/uv containers/sbom $(SERVICES)
 
 chart-tools: setup ## Build Helm and helm-docs into LANDSERIES_CACHE, once per machine
-	$(BIN)/python -m landseries.local.install helm helm-docs
+	$(BIN)/python -m landseries.local.install helm helm-docs promtool
 
 chart-docs: chart-tools ## Write the chart's README from the comments of its values
 	$$($(BIN)/python -c 'from landseries.local.programs import find_tool; print(find_tool("helm-docs"))') -c charts
 
 test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped aloud where it cannot be installed
-	@{ $(BIN)/python -m landseries.local.install && $(BIN)/python -m landseries.local.install helm helm-docs; } \
+	@{ $(BIN)/python -m landseries.local.install && $(BIN)/python -m landseries.local.install helm helm-docs promtool; } \
 	  || { test "$${CI:-}" != true && echo "Going on without" >&2; }
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_JOBS) --dist loadgroup --no-loadscope-reorder --ignore tests/benchmarks -m 'not deployment'
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +10,9 @@ from typing import Any, Final
 import pytest
 import yaml
 from prometheus_client import generate_latest
-from support.chart import CHART, EXTERNAL, one, rendered
+from support.chart import CHART, EXTERNAL, need, one, rendered
 
+from landseries.local.programs import find_promtool
 from landseries.metrics import WorkerMetrics
 from landseries.pipeline import SERVICES
 
@@ -80,12 +79,8 @@ _CASES: Final[list[tuple[str, dict[str, str], int, bool]]] = [
 
 
 def _promtool(*arguments: object) -> subprocess.CompletedProcess[str]:
-    if shutil.which("promtool") is None:
-        reason = "promtool is not on the PATH; Debian's package `prometheus` holds it"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI=true, and a tool that tests need is missing: {reason}", pytrace=False)
-        pytest.skip(reason)
-    return subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    command = [need(find_promtool), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def _alerts() -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,8 +35,13 @@ INSIDE: Final[Manifest] = {"rabbitmq": {"enabled": True}, "minio": {"enabled": T
 
 def need_tool(name: str) -> Path:
     """A tool of the chart; skips the test with the reason where it is missing, in CI that is a failure."""
+    return need(lambda: find_tool(name))
+
+
+def need(find: Callable[[], Path]) -> Path:
+    """What a search finds; skips the test with the reason where it is missing, in CI that is a failure."""
     try:
-        return find_tool(name)
+        return find()
     except ServerError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI=true, and a tool that tests need is missing: {error}", pytrace=False)

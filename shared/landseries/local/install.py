@@ -2,7 +2,7 @@
 
 RabbitMQ comes from the machine's packages. MinIO has no binaries any more: it is built from the last source that was
 published, into a cache folder outside the checkout. So are the chart's tools, where they are named after the module:
-`helm helm-docs`.
+`helm helm-docs promtool`, the last out of Debian's package.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from typing import Final
 from landseries.local.processes import ServerError
 from landseries.local.programs import (
     MINIO_VERSION,
+    PROMTOOL,
+    PROMTOOL_PACKAGE,
     TOOLS,
     cache_folder,
     find_minio,
+    find_promtool,
     find_rabbitmq,
     find_tool,
     minio_path,
+    promtool_path,
     tool_path,
 )
 
@@ -40,7 +44,7 @@ def install(say: Callable[[str], None] = print, tools: Sequence[str] | None = No
 
     Args:
         say: takes lines about what is being done.
-        tools: names of `landseries.local.programs.TOOLS` to install instead of the servers.
+        tools: names of `landseries.local.programs.TOOLS`, or promtool, to install instead of the servers.
 
     Raises:
         ServerError: there is no tool of a name.
@@ -74,11 +78,9 @@ def _install_rabbitmq(say: Callable[[str], None]) -> None:
             "RabbitMQ is missing, and this machine has no apt-get: install RabbitMQ 3.10 or newer with its own packages"
         )
     say("Installing RabbitMQ (apt-get install rabbitmq-server)")
-    root: list[str] = []
-    if os.geteuid() != 0:
-        if shutil.which("sudo") is None:
-            raise ServerError("RabbitMQ is missing: run `apt-get install rabbitmq-server` as root")
-        root = ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
+    root = _as_root()
+    if root is None:
+        raise ServerError("RabbitMQ is missing: run `apt-get install rabbitmq-server` as root")
     # The run level keeps the package from starting a broker of its own where it may choose.
     settings = ["env", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"]
     install = [*root, *settings, "apt-get", "install", "-y", "-qq", "--no-install-recommends", "rabbitmq-server"]
@@ -86,13 +88,39 @@ def _install_rabbitmq(say: Callable[[str], None]) -> None:
     _run(install, "RabbitMQ could not be installed")
 
 
+def _as_root() -> list[str] | None:
+    """What makes a command one of root's; None where nothing does."""
+    if os.geteuid() == 0:
+        return []
+    if shutil.which("sudo") is None:
+        return None
+    return ["sudo"] if sys.stdin.isatty() else ["sudo", "-n"]
+
+
+def _unpack_promtool(say: Callable[[str], None]) -> None:
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise ServerError(f"{PROMTOOL} is missing, and this machine has no packages of Debian: put it on the PATH")
+    say(f"Taking {PROMTOOL} out of Debian's package {PROMTOOL_PACKAGE}")
+    target, problem = promtool_path(), f"{PROMTOOL} could not be had"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if (root := _as_root()) is not None:
+        _run([*root, "apt-get", "update", "-qq"], problem)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".package-") as folder:
+        _run(["env", "-C", folder, "apt-get", "download", "-qq", PROMTOOL_PACKAGE], problem)
+        [package] = Path(folder).glob("*.deb")
+        _run(["dpkg-deb", "-x", str(package), folder], problem)
+        (Path(folder) / "usr" / "bin" / PROMTOOL).replace(target)
+
+
 def _build_minio(say: Callable[[str], None]) -> None:
     _build(say, _MODULE, minio_path(), "MinIO")
 
 
 def _tool(name: str) -> tuple[Callable[[], Path], Callable[[Callable[[str], None]], None]]:
+    if name == PROMTOOL:
+        return find_promtool, _unpack_promtool
     if name not in TOOLS:
-        raise ServerError(f"there is no tool {name!r}; known are {', '.join(TOOLS)}")
+        raise ServerError(f"there is no tool {name!r}; known are {', '.join((*TOOLS, PROMTOOL))}")
     return (lambda: find_tool(name)), (lambda say: _build(say, TOOLS[name], tool_path(name), name))
 
 

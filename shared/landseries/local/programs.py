@@ -16,6 +16,9 @@ TOOLS: Final = {
     "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
     "helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2",
 }
+#: A tool that only a Debian package brings, and the package; it is taken out of it, so that no server is installed.
+PROMTOOL: Final = "promtool"
+PROMTOOL_PACKAGE: Final = "prometheus"
 CACHE_VARIABLE: Final = "LANDSERIES_CACHE"
 RABBITMQ_VARIABLE: Final = "LANDSERIES_RABBITMQ_SERVER"
 
@@ -68,6 +71,23 @@ def find_tool(name: str) -> Path:
     if not os.access(path, os.X_OK):
         raise ServerError(f"{name} is not built: there is no {path}; `make chart-tools` builds it")
     return path
+
+
+def promtool_path() -> Path:
+    """Where the promtool is, or will be, that was taken out of its package."""
+    return cache_folder() / PROMTOOL / PROMTOOL
+
+
+def find_promtool() -> Path:
+    """Prometheus' promtool, on the PATH or in our cache.
+
+    Raises:
+        ServerError: it is in neither.
+    """
+    path = shutil.which(PROMTOOL) or promtool_path()
+    if not os.access(path, os.X_OK):
+        raise ServerError(f"{PROMTOOL} is neither on the PATH nor at {path}; `make chart-tools` gets it")
+    return Path(path)
 
 
 def find_rabbitmq() -> Path:
