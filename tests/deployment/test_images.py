@@ -13,7 +13,7 @@ import pytest
 from support.containers import Container, image, need_images, podman, yard
 from support.delivery import wait_for
 from support.servers_of_images import start_servers
-from support.small_run import artifacts, run_embedded, simulate_archive, write_config
+from support.small_run import artifacts, configuration, run_embedded, simulate_archive, write_config
 
 from landseries.brokers.topology import apply
 from landseries.connections import StoreConnection
@@ -49,7 +49,7 @@ def images() -> None:
 def walked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walked]:
     folder = tmp_path_factory.mktemp("images")
     archive = simulate_archive(folder / "archive")
-    config = write_config(archive, folder / "archive" / "small.yaml", "small")
+    config = write_config(archive, configuration(archive, "small"))
     run_embedded(config, folder / "work", jobs=2)
     with yard() as place:
         broker, store, variables = start_servers(place)
