@@ -46,9 +46,12 @@ _ADDED: Final = {"ScaledObject", "ScaledJob", "TriggerAuthentication", "ServiceM
 
 
 def _with(*values: Manifest) -> Manifest:
+    """Values over one another, as Helm lays them."""
     merged: Manifest = {}
     for item in values:
-        merged |= copy.deepcopy(item)
+        for key, value in item.items():
+            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+            merged[key] = _with(merged[key], value) if both else copy.deepcopy(value)
     return merged
 
 
@@ -212,9 +215,18 @@ def test_only_fetcher_and_operator_reach_outside() -> None:
         ({"brocker": {}}, "brocker"),
         ({"services": {"mapper": {"repicas": 2}}}, "repicas"),
         ({"services": {"mopper": {}}}, "mopper"),
-        ({"broker": {**EXTERNAL["broker"], "url": "amqp://user:secret@host"}}, "broker/url"),
         ({"services": {"trainer": {"workload": "cron"}}}, "workload"),
         ({"minio": {"enabled": "yes"}}, "minio/enabled"),
+        ({"services": None}, "'services'"),
+        ({"defaults": {"resources": None}}, "'resources'"),
+        ({"defaults": {"resources": {"limits": {"memry": "1Gi"}}}}, "memry"),
+        ({"operator": {"resources": {"requests": {"memory": "lots"}}}}, "operator/resources/requests/memory"),
+        ({"services": {"mapper": {"scratchSize": "10Go"}}}, "mapper/scratchSize"),
+        ({"podSecurityContext": {"runAsUser": 0}}, "podSecurityContext/runAsUser"),
+        ({"podSecurityContext": {"runAsNonRoot": False}}, "podSecurityContext/runAsNonRoot"),
+        ({"podSecurityContext": {"privileged": True}}, "privileged"),
+        ({"networkPolicy": {"outside": [{"port": 99999999}]}}, "networkPolicy/outside/0/port"),
+        ({"image": {"registry": "https://registry.example/landseries"}}, "image/registry"),
     ],
 )
 def test_what_the_chart_does_not_know_is_refused(values: Manifest, said: str) -> None:
@@ -222,9 +234,51 @@ def test_what_the_chart_does_not_know_is_refused(values: Manifest, said: str) ->
 
 
 @pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (_with(EXTERNAL, {"podman": {"enabled": True}}, _KEDA), "podman.enabled: set keda.enabled to false"),
+        (
+            _with(EXTERNAL, {"services": {"indexer": {"minReplicas": 11}}}),
+            "services.indexer: minReplicas (11) must be at most maxReplicas (10)",
+        ),
+        (_with(EXTERNAL, {"archive": {"mountPath": "/tmp"}}), "archive.mountPath: /tmp is a folder of"),
+        (
+            _with(EXTERNAL, {"archive": {"mountPath": "/data/../secrets/x/"}}),
+            "/data/../secrets/x/ is a folder",
+        ),
+        (
+            _with(INSIDE, {"broker": {"url": "amqp://one.example"}}),
+            "broker.url: leave it empty, or set rabbitmq.enabled",
+        ),
+        (_with(INSIDE, {"broker": {"user": "everyone"}}), "broker.user: leave it empty"),
+        (_with(INSIDE, {"store": {"existingSecret": "keys"}}), "store.existingSecret: leave it empty, or set minio."),
+        (_with(INSIDE, {"store": {"pathStyle": False}}), "store.pathStyle: leave it true"),
+        (_with(EXTERNAL, {"broker": {"url": "amqp://user:word@host"}}), "broker.url: write amqp(s)://HOST[:PORT]"),
+        (_with(EXTERNAL, {"broker": {"url": "amqp://one, http://two"}}), "broker.url: write amqp(s)://HOST[:PORT]"),
+        (_with(EXTERNAL, {"store": {"url": "https://s3.example/bucket"}}), "store.url: write http(s)://HOST[:PORT]"),
+        (_with(EXTERNAL, {"keda": {"managementUrl": "rabbit:15672"}}), "keda.managementUrl: write http(s)://HOST"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_with_a_remedy(values: Manifest, said: str) -> None:
+    refused = refusal(values)
+    assert said in refused
+    assert "word" not in refused.replace("password", "")
+
+
+def test_a_service_may_be_left_out_and_the_cluster_may_choose_the_user() -> None:
+    values = _with(CASES["external, all"], {"services": {"trainer": None}, "podSecurityContext": {"runAsUser": None}})
+    manifests = rendered(values)
+    assert not [item for item in manifests if item["metadata"]["name"].endswith("-trainer")]
+    for name, pod in pod_templates(manifests).items():
+        assert "runAsUser" not in pod["spec"]["securityContext"], name
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True, name
+
+
+@pytest.mark.parametrize(
     ("missing", "said"),
     [
         (("broker", "url"), "broker.url: write amqp"),
+        (("broker", "managementUrl"), "broker.managementUrl: the topology is made through it"),
         (("broker", "existingSecret"), "broker.existingSecret: name the secret"),
         (("broker", "adminSecret"), "broker.adminSecret: name the secret"),
         (("store", "url"), "store.url: write http"),
