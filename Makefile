@@ -91,7 +91,7 @@ test: setup ## Run all tests; those with a real RabbitMQ or MinIO are skipped al
 
 test-images: setup ## Build the images of IMAGES, and prove those of fetcher and indexer with their part of a run
 	containers/build $(IMAGES)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_light_images.py
+	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_light_images.py tests/deployment/test_broker_image.py
 
 test-deployment: images chart-tools ## Build all images and prove them, the chart, and a run in the cluster of KUBECONFIG
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment

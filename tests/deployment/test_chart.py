@@ -308,6 +308,18 @@ def test_the_dashboard_asks_for_metrics_that_workers_have() -> None:
     assert len(asked) > 5
 
 
+def test_metrics_of_a_broker_inside_are_scraped_as_the_alerts_need_them() -> None:
+    manifests = rendered(CASES["inside, all"])
+    [scrape] = one(manifests, "ServiceMonitor", "ls-landseries-rabbitmq")["spec"]["endpoints"]
+    assert scrape["path"] == "/metrics/detailed"
+    assert scrape["params"] == {"family": ["queue_coarse_metrics", "queue_consumer_count"]}
+    named = one(manifests, "Service", "ls-landseries-rabbitmq")["spec"]["ports"]
+    assert {"name": "metrics", "port": 15692} in named
+    policy = one(manifests, "NetworkPolicy", "ls-landseries-rabbitmq")["spec"]["ingress"]
+    assert {"from": [{"namespaceSelector": {}}], "ports": [{"port": "metrics", "protocol": "TCP"}]} in policy
+    assert "ls-landseries-rabbitmq" not in {item["metadata"]["name"] for item in rendered(CASES["external, all"])}
+
+
 def test_versions_go_together() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     project = (CHART.parents[1] / "shared" / "pyproject.toml").read_text()
