@@ -9,6 +9,7 @@ from urllib.request import urlopen
 import pytest
 from support.chart import CHART, Manifest, one, rendered
 from support.containers import need_images, yard
+from support.delivery import wait_for
 from support.servers_of_images import start_broker
 
 from landseries.brokers.names import work_queue
@@ -35,8 +36,13 @@ def test_it_tells_the_metrics_of_every_queue_that_alerts_ask_for() -> None:
     with yard() as place:
         rabbit, broker = start_broker(place)
         apply(broker)
-        with urlopen(f"http://127.0.0.1:{rabbit.port(15692)}{scrape['path']}?{families}", timeout=30) as answer:
-            told = answer.read().decode()
-    for metric in asked:
-        queues = re.findall(rf'^{metric}{{.*queue="([^"]+)".*}} [0-9]', told, re.MULTILINE)
-        assert set(map(work_queue, SERVICES)) <= set(queues), metric
+        url = f"http://127.0.0.1:{rabbit.port(15692)}{scrape['path']}?{families}"
+        # Queues tell of themselves every few seconds.
+        wait_for("metrics", lambda: all(_queues(url, metric) >= set(map(work_queue, SERVICES)) for metric in asked), 60)
+
+
+def _queues(url: str, metric: str) -> set[str]:
+    """Queues of which a page of metrics tells this one."""
+    with urlopen(url, timeout=30) as answer:
+        told = answer.read().decode()
+    return set(re.findall(rf'^{metric}{{.*queue="([^"]+)".*}} [0-9]', told, re.MULTILINE))
