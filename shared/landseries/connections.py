@@ -22,7 +22,16 @@ STORE_PREFIX: Final = "LANDSERIES_STORE_"
 BROKER_PREFIX: Final = "LANDSERIES_BROKER_"
 
 
-class StoreConnection(BaseSettings):
+class _Connection(BaseSettings):
+    url: str
+
+    @property
+    def unset(self) -> str:
+        """What errors say behind an address that nobody gave, which is the default; nothing where it was given."""
+        return "" if "url" in self.model_fields_set else f" ({self.model_config.get('env_prefix')}URL is not set)"
+
+
+class StoreConnection(_Connection):
     """LANDSERIES_STORE_...: a bucket of MinIO or of another S3 service, or a folder that every worker sees."""
 
     model_config = SettingsConfigDict(env_prefix=STORE_PREFIX, frozen=True, extra="ignore")
@@ -57,7 +66,7 @@ class StoreConnection(BaseSettings):
         return Path(parts.path) if parts.scheme == "file" else None
 
 
-class BrokerConnection(BaseSettings):
+class BrokerConnection(_Connection):
     """LANDSERIES_BROKER_...: a virtual host of RabbitMQ."""
 
     model_config = SettingsConfigDict(env_prefix=BROKER_PREFIX, frozen=True, extra="ignore")

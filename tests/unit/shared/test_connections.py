@@ -41,6 +41,14 @@ def test_without_any_variable_it_is_this_machine() -> None:
         None,
     )
     assert (broker.urls, broker.vhost, broker.management_url) == (["amqp://localhost:5672"], "/", None)
+    assert store.unset == " (LANDSERIES_STORE_URL is not set)"
+    assert broker.unset == " (LANDSERIES_BROKER_URL is not set)"
+
+
+def test_what_a_variable_names_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANDSERIES_STORE_URL", "http://localhost:9000")
+    monkeypatch.setenv("LANDSERIES_BROKER_URL", "amqp://localhost:5672")
+    assert (store_connection().unset, broker_connection().unset) == ("", "")
 
 
 @pytest.mark.parametrize(
