@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from landseries.errors import ConfigError
+from landseries.settings.base import spelled
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
@@ -39,7 +40,13 @@ class StoreConnection(_Connection):
     url: Annotated[
         str, Field(description="http(s)://HOST[:PORT] of an S3 service, or file:///FOLDER shared by all workers")
     ] = "http://localhost:9000"
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket")] = "landseries"
+    bucket: Annotated[
+        str,
+        spelled(
+            r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "write 3 to 63 characters, of a-z, 0-9, . and -, such as landseries"
+        ),
+        Field(description="Bucket"),
+    ] = "landseries"
     region: Annotated[str, Field(description="Region that the service expects")] = "us-east-1"
     access_key: Annotated[SecretStr | None, Field(description="Access key (or ..._ACCESS_KEY_FILE)")] = None
     secret_key: Annotated[SecretStr | None, Field(description="Secret key (or ..._SECRET_KEY_FILE)")] = None

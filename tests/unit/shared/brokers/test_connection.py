@@ -59,7 +59,8 @@ def test_what_may_pass_by_itself_is_unavailable(error: Exception) -> None:
     assert isinstance(explain_connection(error, PLACE), BrokerUnavailable)
 
 
-def test_an_address_that_nobody_gave_is_told_as_such() -> None:
+def test_an_address_that_nobody_gave_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LANDSERIES_BROKER_URL", raising=False)
     refused = ConnectionRefusedError(111, "refused")
     unset = r"(LANDSERIES_BROKER_URL is not set)"
     assert f"amqp://localhost:5672 {unset}: the broker does" in str(explain_connection(refused, BrokerConnection()))
