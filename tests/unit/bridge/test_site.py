@@ -1,5 +1,6 @@
 """Profiles of batch systems: presets, and what is said of wrong ones."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from landseries.brokers.names import BRIDGED
 from landseries.errors import ConfigError
 from landseries.pipeline import SERVICES
-from landseries_bridge.site import load_site
+from landseries_bridge.site import Partition, load_site
 
 BOOSTER: dict[str, Any] = {"services": ["trainer", "mapper"], "time": "06:00:00"}
 
@@ -60,6 +61,12 @@ def test_a_training_on_several_nodes_has_a_section_of_its_own(tmp_path: Path) ->
     given = SEVERAL | {"services": ["trainer"], "tasks_per_node": 4, "cpus": 12}
     section = load_site(written(tmp_path, preset="juwels-booster", partitions={"train": given})).partitions["train"]
     assert (section.nodes, section.tasks_per_node, section.cpus, section.gres) == (2, 4, 12, "gpu:4")
+
+
+def test_the_documentation_explains_every_field_of_a_section() -> None:
+    lines = (Path(__file__).parents[3] / "docs" / "deploy-hpc.md").read_text(encoding="utf-8").splitlines()
+    explained = {name for line in lines if line.startswith("| `") for name in re.findall("`(.+?)`", line.split("|")[1])}
+    assert explained == set(Partition.model_fields)
 
 
 def test_services_that_need_the_world_outside_stay_outside() -> None:
