@@ -10,6 +10,9 @@ import sys
 import pytest
 from hypothesis import settings
 
+# So that a failed check in there shows the values, as one in a test does.
+pytest.register_assert_rewrite("support")
+
 settings.register_profile("landseries", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "landseries")

@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 from landseries.errors import ConfigError
 from landseries.legend import Legend, load_legend
 from landseries.settings.assessor import AssessorSettings
-from landseries.settings.base import Settings, ours, paper
+from landseries.settings.base import Settings, ours, paper, spelled
 from landseries.settings.clusterer import ClustererSettings
 from landseries.settings.fetcher import FetcherSettings
 from landseries.settings.indexer import IndexerSettings
@@ -33,7 +33,7 @@ from landseries.settings.trainer import TrainerSettings
 from landseries.variables import expand_variables
 
 Model = Literal["multi-year", "single-year", "single-year-agreeing", "multi-year-equal"]
-MonthDay = Annotated[str, Field(pattern=r"^\d\d-\d\d$")]
+MonthDay = Annotated[str, spelled(r"\d\d-\d\d", "write MM-DD, such as 11-01")]
 
 
 class Area(Settings):
@@ -118,7 +118,11 @@ class NumericsSettings(Settings):
 class RunConfig(Settings):
     """A whole run: what to map, from what, and every step's settings."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,59}$", description="Name of the run: a-z, 0-9 and -")]
+    name: Annotated[
+        str,
+        spelled(r"[a-z0-9][a-z0-9-]{0,59}", "write at most 60 characters, of a-z, 0-9 and -, such as tyrol-2018"),
+        Field(description="Name of the run: a-z, 0-9 and -"),
+    ]
     area: Annotated[Area | None, Field(description="Area of interest; may be left out for a cube")] = None
     years: Annotated[list[Year], Field(min_length=1, description="Years to map, ascending")]
     period_start: MonthDay = ours(
@@ -280,9 +284,6 @@ def _explain(item: Any, data: Any) -> str:
     if item["type"] == "missing":
         return f"{field}: is missing; `landseries init` writes a template that explains it"
     said = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "string_pattern_mismatch":
-        about = _description(steps)
-        said = about if about else said
     got = "" if isinstance(item.get("input"), dict) else f" (got {_short(item.get('input'))})"
     return f"{field}: {said}{got}" if field else said
 
@@ -301,12 +302,6 @@ def _known_fields(steps: list[Any]) -> list[str]:
             nested += _models_in(field.annotation) if field is not None else []
         models = nested or models
     return [name for model in models for name in model.model_fields]
-
-
-def _description(steps: list[Any]) -> str:
-    """What the field's description says, for values whose form it gives."""
-    field = RunConfig.model_fields.get(str(steps[0])) if len(steps) == 1 else None
-    return (field.description or "") if field is not None else ""
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from landseries.errors import ConfigError
+from landseries.settings.base import spelled
 
 _SettingsT = TypeVar("_SettingsT", bound=BaseSettings)
 
@@ -22,7 +23,16 @@ STORE_PREFIX: Final = "LANDSERIES_STORE_"
 BROKER_PREFIX: Final = "LANDSERIES_BROKER_"
 
 
-class StoreConnection(BaseSettings):
+class _Connection(BaseSettings):
+    url: str
+
+    @property
+    def unset(self) -> str:
+        """What errors say behind an address that nobody gave, which is the default; nothing where it was given."""
+        return "" if "url" in self.model_fields_set else f" ({self.model_config.get('env_prefix')}URL is not set)"
+
+
+class StoreConnection(_Connection):
     """LANDSERIES_STORE_...: a bucket of MinIO or of another S3 service, or a folder that every worker sees."""
 
     model_config = SettingsConfigDict(env_prefix=STORE_PREFIX, frozen=True, extra="ignore")
@@ -30,7 +40,13 @@ class StoreConnection(BaseSettings):
     url: Annotated[
         str, Field(description="http(s)://HOST[:PORT] of an S3 service, or file:///FOLDER shared by all workers")
     ] = "http://localhost:9000"
-    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", description="Bucket")] = "landseries"
+    bucket: Annotated[
+        str,
+        spelled(
+            r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "write 3 to 63 characters, of a-z, 0-9, . and -, such as landseries"
+        ),
+        Field(description="Bucket"),
+    ] = "landseries"
     region: Annotated[str, Field(description="Region that the service expects")] = "us-east-1"
     access_key: Annotated[SecretStr | None, Field(description="Access key (or ..._ACCESS_KEY_FILE)")] = None
     secret_key: Annotated[SecretStr | None, Field(description="Secret key (or ..._SECRET_KEY_FILE)")] = None
@@ -57,7 +73,7 @@ class StoreConnection(BaseSettings):
         return Path(parts.path) if parts.scheme == "file" else None
 
 
-class BrokerConnection(BaseSettings):
+class BrokerConnection(_Connection):
     """LANDSERIES_BROKER_...: a virtual host of RabbitMQ."""
 
     model_config = SettingsConfigDict(env_prefix=BROKER_PREFIX, frozen=True, extra="ignore")

@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from landseries.errors import ConfigError
+from landseries.settings.base import spelled
 
 #: Class value of pixels without a class, in every map.
 NO_CLASS: Final = 0
@@ -41,8 +42,12 @@ class LandCoverClass(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[int, Field(ge=1, le=250)]
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f,/]+$")]
-    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    name: Annotated[
+        str, spelled(r"[^\x00-\x1f,/]{1,100}", "write 1 to 100 characters on one line, without commas and slashes")
+    ]
+    colour: Annotated[
+        str, spelled(r"#[0-9a-fA-F]{6}", 'write # and six hexadecimal digits in quotes, such as "#e6004d"')
+    ]
     codes: Annotated[list[Annotated[int, Field(ge=0, le=_HIGHEST_CODE)]], Field(min_length=1)]
 
     @property

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from support.containers import ROOT, image, need_images, podman
+from support.containers import ROOT, image, inspected, need_images, podman
 
 from landseries.pipeline import SERVICES
 
@@ -60,7 +60,7 @@ def index() -> Iterator[Index]:
 def test_a_build_anew_with_settings_of_the_machine_gives_the_same_layers(index: Index, tmp_path: Path) -> None:
     need_images(["fetcher"])
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    first = _inspected(image("fetcher"))
+    first = inspected(image("fetcher"))
     if first["Config"]["Labels"]["org.opencontainers.image.revision"] != head.strip() or image("x").endswith("-dirty"):
         pytest.skip(f"{image('fetcher')} is not of the revision that is checked out: `make images` builds it")
     settings = tmp_path / "build.env"
@@ -72,7 +72,7 @@ def test_a_build_anew_with_settings_of_the_machine_gives_the_same_layers(index: 
             [ROOT / "containers" / "build", "fetcher"], env=os.environ | variables, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        again = _inspected(f"{_AGAIN}/fetcher:test")
+        again = inspected(f"{_AGAIN}/fetcher:test")
         assert again["RootFS"]["Layers"] == first["RootFS"]["Layers"]
         for package in ("numpy", "rasterio", "sentinelsat", "hatchling", "uv"):
             assert f"/simple/{package}/" in index.asked
@@ -130,8 +130,3 @@ def _files_with(text: str, name: str) -> str:
     """Files of an image that hold a text."""
     search = f"grep -rlF --exclude-dir=proc --exclude-dir=sys --exclude-dir=dev {text!r} / || true"
     return podman("run", "--rm", "--no-healthcheck", "--user", "0", "--entrypoint", "sh", name, "-c", search)
-
-
-def _inspected(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(podman("image", "inspect", name))[0]
-    return found

@@ -1,4 +1,4 @@
-"""The fetcher's image holds little, and all that a fetcher needs: what it reads is what is read beside it."""
+"""The fetcher's image holds all that a fetcher needs, however little else: what it reads is what is read beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from support.small_run import configuration, simulate_archive, write_config
 
 pytestmark = [pytest.mark.deployment, pytest.mark.xdist_group("images"), pytest.mark.timeout(600)]
 
-_LARGEST_BYTES: Final = 450_000_000
 _PROBE: Final = ROOT / "tests" / "support" / "fetcher_probe.py"
 _STRICT: Final = (
     *("--network", "none", "--user", "123456:123456", "--cap-drop", "all", "--no-healthcheck"),
@@ -40,11 +39,6 @@ _DRIVERS: Final = {
 @pytest.fixture(scope="module", autouse=True)
 def images() -> None:
     need_images(["fetcher"])
-
-
-def test_the_image_is_small_as_it_lies_on_a_node() -> None:
-    (found,) = json.loads(podman("image", "inspect", image("fetcher")))
-    assert found["Size"] <= _LARGEST_BYTES
 
 
 def test_it_reads_all_that_a_fetcher_reads(tmp_path: Path) -> None:

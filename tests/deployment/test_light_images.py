@@ -5,19 +5,29 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from support.containers import image, need_images, podman, yard
+from support.containers import (
+    Conduct,
+    check_conduct,
+    check_holds_no_pytorch,
+    check_says_what_it_is,
+    conducts,
+    image,
+    inspected,
+    last_words,
+    need_images,
+    yard,
+)
 from support.delivery import wait_for
 from support.servers_of_images import start_servers
-from support.small_run import artifacts, configuration, simulate_archive, write_config
+from support.small_run import artifacts, check_same_artifacts, configuration, simulate_archive, write_config
 
 from landseries.brokers.topology import apply
 from landseries.openrun import OpenRun
@@ -43,15 +53,13 @@ class Part:
     Attributes:
         ours, others: artifacts of the services, from containers and from an embedded run.
         statuses: of the units, by stage.
-        healthy, users, endings: by service, what its health check printed, who it ran as, and its exit status.
+        conducts: how the services behaved.
     """
 
     ours: dict[str, str]
     others: dict[str, str]
     statuses: dict[str, list[str]]
-    healthy: dict[str, str]
-    users: dict[str, str]
-    endings: dict[str, int]
+    conducts: dict[str, Conduct]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,13 +81,10 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Part]:
             service: place.start(service, name=service, env=variables, volumes=[archive]) for service in _SERVICES
         }
         place.start("fetcher", "submit", config, name="submit", env=variables, volumes=[archive])
-        logs = lambda: "\n".join(f"{name}:\n{worker.logs()[-3000:]}" for name, worker in workers.items())  # noqa: E731
-        wait_for("the part of containers", lambda: _is_done(store), _PART_S, logs)
-        healthy = {name: worker.run(*_inspected(name)["Healthcheck"]["Test"][1:]) for name, worker in workers.items()}
-        users = {name: worker.run("id", "-u") for name, worker in workers.items()}
-        endings = {name: worker.stop() for name, worker in workers.items()}
+        wait_for("the part of containers", lambda: _is_done(store), _PART_S, lambda: last_words(workers))
+        behaved = conducts(workers)
         embedded = _embedded(config, folder / "work")
-        yield Part(_of_services(store), _of_services(embedded), _statuses(store), healthy, users, endings)
+        yield Part(_of_services(store), _of_services(embedded), _statuses(store), behaved)
 
 
 def test_every_unit_is_answered(part: Part) -> None:
@@ -89,39 +94,26 @@ def test_every_unit_is_answered(part: Part) -> None:
 
 
 def test_the_artifacts_are_those_of_an_embedded_run(part: Part) -> None:
-    assert sorted(part.ours) == sorted(part.others)
-    assert [key for key in part.ours if part.ours[key] != part.others[key]] == []
-    assert len(part.ours) > 50
+    check_same_artifacts(part.ours, part.others)
 
 
 @pytest.mark.parametrize("service", _SERVICES)
 def test_a_service_is_healthy_as_any_user_and_ends_when_told(part: Part, service: str) -> None:
-    assert int(part.users[service]) >= 100_000
-    assert part.healthy[service] == ""
-    assert part.endings[service] == 0
+    check_conduct(part.conducts[service])
 
 
 @pytest.mark.parametrize("name", [*_SERVICES, *_SERVERS])
 def test_an_image_says_what_it_is_and_is_not_for_root(name: str) -> None:
-    config = _inspected(name)["Config"]
-    for field in ("title", "description", "licenses", "version", "source"):
-        assert config["Labels"][f"org.opencontainers.image.{field}"]
-    user, _, group = config["User"].partition(":")
-    assert int(user) > 0
-    assert int(group) > 0
+    check_says_what_it_is(name)
 
 
 @pytest.mark.parametrize("service", _SERVICES)
 def test_it_holds_neither_pytorch_nor_another_service(service: str) -> None:
-    code = "import importlib.util as u; print(*map(u.find_spec, ('torch', 'pip', 'landseries_trainer')))"
-    asked = podman("run", "--rm", "--no-healthcheck", "--entrypoint", "python", image(service), "-c", code)
-    assert asked == "None None None"
+    check_holds_no_pytorch(service)
 
 
-def test_the_fetcher_is_small_as_a_registry_keeps_it(tmp_path: Path) -> None:
-    archive = tmp_path / "fetcher.tar"
-    podman("save", "-q", "--format", "oci-archive", "-o", archive, image("fetcher"))
-    assert archive.stat().st_size <= _LARGEST_FETCHER_BYTES
+def test_the_fetcher_is_small_as_it_lies_on_a_node() -> None:
+    assert inspected(image("fetcher"))["Size"] <= _LARGEST_FETCHER_BYTES
 
 
 def _run(store: Store) -> OpenRun | None:
@@ -160,8 +152,3 @@ def _embedded(config: Path, workdir: Path) -> LocalStore:
         process.communicate()
     assert _is_done(store)
     return store
-
-
-def _inspected(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(podman("image", "inspect", image(name)))[0]
-    return found

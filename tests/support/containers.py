@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -11,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+
+from landseries.pipeline import SERVICES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _TIMEOUT_S: Final = 300
@@ -63,6 +67,12 @@ def need_images(names: Sequence[str]) -> None:
     pytest.skip(missing)
 
 
+def inspected(name: str) -> dict[str, Any]:
+    """What podman tells of an image, by its whole name."""
+    found: dict[str, Any] = json.loads(podman("image", "inspect", name))[0]
+    return found
+
+
 def _exists(name: str) -> bool:
     return subprocess.run(["podman", "image", "exists", name], check=False).returncode == 0
 
@@ -92,6 +102,59 @@ class Container:
         """End it orderly; its exit status."""
         podman("stop", "-t", patience_s, self.name)
         return int(podman("wait", self.name))
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """How a service behaved in its container.
+
+    Attributes:
+        healthy: what its image's health check printed, which is nothing where all is well.
+        user: who it ran as.
+        ending: its exit status when it was told to end.
+    """
+
+    healthy: str
+    user: str
+    ending: int
+
+
+def conducts(workers: Mapping[str, Container]) -> dict[str, Conduct]:
+    """Ask running services, by the name of their image, how they are, and end them."""
+    checks = {name: inspected(image(name))["Healthcheck"]["Test"][1:] for name in workers}
+    asked = {name: (worker.run(*checks[name]), worker.run("id", "-u")) for name, worker in workers.items()}
+    return {name: Conduct(*asked[name], worker.stop()) for name, worker in workers.items()}
+
+
+def last_words(containers: Mapping[str, Container]) -> str:
+    """The ends of what containers said, for a failure's text."""
+    return "\n".join(f"{name}:\n{container.logs()[-3000:]}" for name, container in containers.items())
+
+
+def check_conduct(conduct: Conduct) -> None:
+    """Whether a service was healthy as a user of no name, and ended when it was told to."""
+    assert int(conduct.user) >= 100_000
+    assert conduct.healthy == ""
+    assert conduct.ending == 0
+
+
+def check_says_what_it_is(name: str) -> None:
+    """Whether an image has its labels and a user that is not root; a service's also its revision and a health check."""
+    found = inspected(image(name))
+    labels, user = found["Config"]["Labels"], found["Config"]["User"]
+    for field in ("title", "description", "licenses", "version", "source"):
+        assert labels[f"org.opencontainers.image.{field}"], field
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), user
+    if name in SERVICES:
+        assert re.fullmatch(r"[0-9a-f]{40}", labels["org.opencontainers.image.revision"])
+        assert found["Healthcheck"]["Test"][0] == "CMD"
+
+
+def check_holds_no_pytorch(service: str) -> None:
+    """Whether a service's image lacks PyTorch, pip and other services."""
+    code = "import importlib.util as u; print(*map(u.find_spec, ('torch', 'pip', 'landseries_trainer')))"
+    asked = podman("run", "--rm", "--no-healthcheck", "--entrypoint", "python", image(service), "-c", code)
+    assert asked == "None None None"
 
 
 class Yard:

@@ -85,6 +85,13 @@ def run_distributed(
     return time.perf_counter() - started
 
 
+def check_same_artifacts(ours: dict[str, str], others: dict[str, str]) -> None:
+    """Whether two runs left the same artifacts to the byte, and not just a few."""
+    assert sorted(ours) == sorted(others)
+    assert [key for key in ours if ours[key] != others[key]] == []
+    assert len(ours) > 50
+
+
 def artifacts(store: Store) -> dict[str, str]:
     """The SHA-256 of every artifact but the report, which is a rendering."""
     keys = [item.key for item in store.list("artifacts/") if not item.key.startswith("artifacts/report/")]

@@ -29,6 +29,7 @@ from landseries_bridge.dispatch import Dispatcher, Stopped
 from landseries_bridge.intake import Intake, Looker
 from landseries_bridge.records import Records
 from landseries_bridge.scheduler import Scheduler
+from landseries_bridge.script import check_scripts
 from landseries_bridge.settling import Settling
 from landseries_bridge.site import Site, load_site
 from landseries_bridge.slurm import SlurmScheduler
@@ -57,6 +58,10 @@ def serve(site: Path, *, grace_s: float, lease_s: float, health: str | None, log
         BridgeFailed: the bridge broke down.
     """
     profile = load_site(site)
+    try:
+        check_scripts(profile)
+    except ConfigError as error:
+        raise ConfigError(f"{site}: {error}") from None
     configure(log_json, service="bridge")
     try:
         profile.spool.mkdir(parents=True, exist_ok=True)

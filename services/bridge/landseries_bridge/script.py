@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError
+from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
 
 from landseries.errors import ConfigError
 from landseries.jobs import Job
 from landseries.offline import SCRATCH, STORE
-from landseries.pipeline import STAGES
-from landseries_bridge.site import Partition
+from landseries.pipeline import STAGES, stages_of
+from landseries_bridge.site import Partition, Site
 
 _OURS: Final = "job.sh.j2"
 
@@ -76,40 +76,59 @@ class Scripts:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
+        self._path = template
         environment.filters["quote"] = lambda value: shlex.quote(str(value))
         try:
             source = environment.get_template(_OURS) if template is None else None
             self._template = source or environment.from_string((template or Path()).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, TemplateError) as error:
-            raise ConfigError(f"template: {template}: cannot be used: {error}") from None
+            line = f"line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
+            raise ConfigError(f"template: {template}: cannot be used: {line}{error}") from None
 
     def text(self, name: str, job: Job, section: Partition, folder: JobFolder) -> str:
         """The script of a job's attempt in a section of the profile, by its name.
 
         Raises:
-            ConfigError: the site's template uses a name that there is not.
+            ConfigError: the site's template cannot be filled in, for example because it uses a name that there is not.
         """
         service = STAGES[job.stage].service
         command = [word.replace("{service}", service) for word in section.command]
         command += ["offline", str(folder.path), "--units", str(folder.units(job))]
         command += ["--processes", str(section.processes)]
         command += ["--threads", str(section.cpus)] if section.cpus else []
+        values = section.model_dump() | {
+            "partition": section.partition or name,
+            "command": command,
+            "label": job.label,
+            "attempt": job.attempt,
+            "run_id": job.run_id,
+            "stage": job.stage,
+            "service": service,
+            "units": list(job.units),
+            "folder": folder.path,
+            "log": folder.log(job),
+            "exit_file": folder.exit_file(job),
+        }
         try:
-            return self._template.render(
-                section.model_dump()
-                | {
-                    "partition": section.partition or name,
-                    "command": command,
-                    "label": job.label,
-                    "attempt": job.attempt,
-                    "run_id": job.run_id,
-                    "stage": job.stage,
-                    "service": service,
-                    "units": list(job.units),
-                    "folder": folder.path,
-                    "log": folder.log(job),
-                    "exit_file": folder.exit_file(job),
-                }
-            )
-        except TemplateError as error:
-            raise ConfigError(f"template: cannot be filled in: {error}") from None
+            return self._template.render(values)
+        except UndefinedError as error:
+            known = ", ".join(sorted(values))
+            raise ConfigError(f"template: {self._path}: cannot be filled in: {error}; names are {known}") from None
+        except Exception as error:  # what a template reckons with may raise anything
+            raise ConfigError(f"template: {self._path}: cannot be filled in: {error}") from None
+
+
+def check_scripts(site: Site) -> None:
+    """Write the scripts of a job of every kind that a site may have, to nowhere: what is wrong is said at the start.
+
+    Raises:
+        ConfigError: the site's template cannot be used, or not be filled in.
+    """
+    scripts = Scripts(site.template)
+    for name, section in site.partitions.items():
+        for stage in (stage for service in section.services for stage in stages_of(service)):
+            for attempt in (1, 2):
+                job = Job(
+                    name="ls-sample", run_id="sample", partition=name, stage=stage, units={"a": ""}, attempt=attempt
+                )
+                scripts.text(name, job, section, JobFolder(site.spool / site.name / job.name))

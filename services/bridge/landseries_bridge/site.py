@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from landseries.brokers.names import BRIDGED
 from landseries.errors import ConfigError
-from landseries.settings.base import Settings
+from landseries.settings.base import Settings, spelled
 from landseries.variables import expand_variables
 
-_Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:,/=@+-]*$")]
+_Word = Annotated[
+    str,
+    spelled(
+        r"[A-Za-z0-9][A-Za-z0-9._:,/=@+-]*",
+        "write one word that begins with a letter or digit, of letters, digits and . _ : , / = @ + -",
+    ),
+]
 _SECRET: Final = re.compile(
     r"pass(word|wd|phrase)|secret|token|credential|(access|private|api)_?key|^landseries_(broker|store)_|^aws_", re.I
 )
@@ -23,7 +29,13 @@ _LOGIN: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 #: Options by which the bridge finds its jobs and their logs again.
 _OURS: Final = ("--job-name", "--output", "--error", "--array", "--wait", "--wrap", "--clusters")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_TIME: Final = r"^(\d+-\d{1,2}(:\d\d(:\d\d)?)?|\d+(:\d\d){0,2})$"
+_Time = Annotated[
+    str,
+    spelled(
+        r"\d+-\d{1,2}(:\d\d(:\d\d)?)?|\d+(:\d\d){0,2}",
+        'write HH:MM:SS or D-HH:MM:SS in quotes, such as "12:00:00" or "1-00:00:00"',
+    ),
+]
 _PRESETS: Final = resources.files(__package__).joinpath("presets")
 
 
@@ -33,7 +45,7 @@ class Partition(Settings):
     services: Annotated[tuple[str, ...], Field(min_length=1, description=f"Services: {', '.join(BRIDGED)}")]
     partition: Annotated[_Word | None, Field(description="Partition; default: the name of this section")] = None
     account: Annotated[_Word | None, Field(description="Account (budget) that pays")] = None
-    time: Annotated[str, Field(pattern=_TIME, description="Time limit of a job, such as 06:00:00 or 1-00:00:00")]
+    time: Annotated[_Time, Field(description="Time limit of a job, such as 06:00:00 or 1-00:00:00")]
     nodes: Annotated[int, Field(ge=1, description="Nodes of a job")] = 1
     tasks_per_node: Annotated[int, Field(ge=1, description="Tasks per node; of several, `command` must call srun")] = 1
     cpus: Annotated[int | None, Field(ge=1, description="Cores of a job's task; also the threads of its units")] = None
@@ -44,7 +56,11 @@ class Partition(Settings):
     environment: dict[str, str] = Field(
         default_factory=dict, description="Environment variables of the job; no secrets"
     )
-    master_suffix: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]*$", description="End of MASTER_ADDR")] = ""
+    master_suffix: Annotated[
+        str,
+        spelled(r"[A-Za-z0-9.-]*", "write the end of a host's name: letters, digits, . and -, such as i"),
+        Field(description="Added to the name of a job's first node, for MASTER_ADDR"),
+    ] = ""
     command: Annotated[
         tuple[str, ...],
         Field(min_length=1, description="How landseries is called on a node; {service} stands for the service's name"),
@@ -119,7 +135,8 @@ class Site(Settings):
 
     name: Annotated[
         str,
-        Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$", description="Name for records: a-z, 0-9 and -"),
+        spelled(r"[a-z0-9][a-z0-9-]{0,30}", "write at most 31 characters, of a-z, 0-9 and -, such as juwels-booster"),
+        Field(description="Name for records: a-z, 0-9 and -"),
     ]
     preset: Annotated[str | None, Field(description="Known system whose peculiarities every partition gets")] = None
     spool: Annotated[Path, Field(description="Folder for the jobs' files, which the compute nodes see")]

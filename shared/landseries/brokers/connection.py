@@ -71,7 +71,7 @@ def explain_connection(error: BaseException, connection: BrokerConnection) -> Br
     Returns:
         BrokerUnavailable where trying again may help by itself, another BrokerError where a person must act.
     """
-    where = connection.url
+    where = f"{connection.url}{connection.unset}"
     chain = list(_chain(error))
     text = "; ".join(dict.fromkeys(str(item) for item in chain if str(item)))
     for item in chain:

@@ -81,7 +81,8 @@ class Link:
             if self._opened_once:
                 return
             error = self._fatal or BrokerUnavailable(
-                self._state.error or f"{self._connection.url}: no AMQP broker answered within {patience_s:g} s"
+                self._state.error
+                or f"{self._connection.url}{self._connection.unset}: no AMQP broker answered within {patience_s:g} s"
             )
         self.close()
         raise error

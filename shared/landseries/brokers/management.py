@@ -26,6 +26,7 @@ class Management:
 
     def __init__(self, connection: BrokerConnection) -> None:
         self.url = management_url(connection)
+        self._place = self.url if connection.management_url else f"{self.url}{connection.unset}"
         self.vhost = connection.vhost
         self._user = connection.user
         self._headers = make_headers(basic_auth=f"{connection.user}:{connection.password.get_secret_value()}")
@@ -94,8 +95,8 @@ class Management:
             ) from None
         except urllib3.exceptions.HTTPError as error:
             raise BrokerUnavailable(
-                f"{self.url}: the management API does not answer ({_short(error)}); {_VARIABLE} must name it and the "
-                "plugin must be on: rabbitmq-plugins enable rabbitmq_management"
+                f"{self._place}: the management API does not answer ({_short(error)}); {_VARIABLE} must name it and "
+                "the plugin must be on: rabbitmq-plugins enable rabbitmq_management"
             ) from None
         if answer.status == 404 and method in ("GET", "DELETE"):
             self._must_be_the_api(answer)

@@ -54,18 +54,18 @@ def plan(
     from landseries.config import load_config
     from landseries.estimate.schedule import simulate
 
-    loaded = load_config(config)
+    loaded, groups = load_config(config), _workers(workers, jobs)
     known = _rates(rates, measured_from, workdir)
     if save_rates is not None:
         save_rates.write_text(known.model_dump_json(indent=2) + "\n", encoding="utf-8")
     world = _world(loaded, known, km2, granules)
+    estimate = simulate(world, known, groups)  # may refuse the workers: nothing is said before
     say(
         f"{loaded.run.name}: {world.tiles:,} tiles of {loaded.run.grid.tile_size_px} px in "
         f"{len(world.extent.tiles_of):,} granules, {len(loaded.run.years)} years; assumed are {world.found} "
         f"acquisitions found, {world.taken} fetched and {world.views} used a tile and year; rates of "
         f"{known.measured_on or rates}"
     )
-    estimate = simulate(world, known, _workers(workers, jobs))
     out.print(_table(estimate))
     for line in _lines(estimate):
         say(line)

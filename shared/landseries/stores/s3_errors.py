@@ -134,7 +134,7 @@ def explain(error: BaseException, connection: StoreConnection, doing: str) -> St
         `StoreUnavailable` where the same request may succeed later, `StoreFull` where space is missing, a plain
         `StoreError` with the remedy where asking again will not help. No text holds a secret.
     """
-    where = f"{connection.url}/{connection.bucket}: cannot {doing}: "
+    where = f"{connection.url}/{connection.bucket}{connection.unset}: cannot {doing}: "
     answer = answer_of(error)
     if answer is not None:
         return _explain_answer(answer, connection, where)

@@ -12,7 +12,7 @@ import pytest
 
 from landseries.errors import ConfigError
 from landseries.jobs import Job
-from landseries_bridge.script import JobFolder, Scripts
+from landseries_bridge.script import JobFolder, Scripts, check_scripts
 from landseries_bridge.site import Partition, load_site
 
 JOB = Job(name="ls-map-0", run_id="demo", partition="gpus", stage="map", units={"a": "x", "b": "y"}, attempt=2)
@@ -105,6 +105,7 @@ def test_a_task_on_its_own_is_told_of_no_group(tmp_path: Path) -> None:
 def test_the_example_of_the_documentation_is_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SCRATCH", "/p/scratch/maps")
     site = load_site(Path(__file__).parents[3] / "examples" / "sites" / "juwels-booster.yaml")
+    check_scripts(site)
     for name, found in site.partitions.items():
         job = JOB.model_copy(update={"partition": name})
         assert f"#SBATCH --partition={found.partition}" in Scripts(site.template).text(

@@ -1,5 +1,6 @@
 """Profiles of batch systems: presets, and what is said of wrong ones."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import yaml
 from landseries.brokers.names import BRIDGED
 from landseries.errors import ConfigError
 from landseries.pipeline import SERVICES
-from landseries_bridge.site import load_site
+from landseries_bridge.site import Partition, load_site
 
 BOOSTER: dict[str, Any] = {"services": ["trainer", "mapper"], "time": "06:00:00"}
 
@@ -62,6 +63,12 @@ def test_a_training_on_several_nodes_has_a_section_of_its_own(tmp_path: Path) ->
     assert (section.nodes, section.tasks_per_node, section.cpus, section.gres) == (2, 4, 12, "gpu:4")
 
 
+def test_the_documentation_explains_every_field_of_a_section() -> None:
+    lines = (Path(__file__).parents[3] / "docs" / "deploy-hpc.md").read_text(encoding="utf-8").splitlines()
+    explained = {name for line in lines if line.startswith("| `") for name in re.findall("`(.+?)`", line.split("|")[1])}
+    assert explained == set(Partition.model_fields)
+
+
 def test_services_that_need_the_world_outside_stay_outside() -> None:
     assert set(SERVICES) - set(BRIDGED) == {"fetcher", "assessor"}
 
@@ -71,9 +78,13 @@ def test_services_that_need_the_world_outside_stay_outside() -> None:
     [
         ({"partitions": {"b": BOOSTER | {"services": ["fetcher"]}}}, r"partitions.b.services: 'fetcher' cannot go"),
         ({"partitions": {"b": BOOSTER, "c": BOOSTER}}, r"trainer goes to several"),
-        ({"partitions": {"b": BOOSTER | {"time": "six hours"}}}, r"partitions.b.time"),
+        ({"partitions": {"b": BOOSTER | {"time": "six hours"}}}, r'partitions.b.time: write HH:MM:SS or .* "12:00:00"'),
+        ({"partitions": {"b": BOOSTER | {"time": 43200}}}, r"partitions.b.time: write HH:MM:SS .* in quotes"),
         ({"partitions": {"b": BOOSTER | {"gpus": 4}}}, r"partitions.b.gpus: unknown field; known are account, "),
-        ({"partitions": {"b": BOOSTER | {"account": "a b"}}}, r"partitions.b.account"),
+        ({"partitions": {"b": BOOSTER | {"account": "a b"}}}, r"partitions.b.account: write one word"),
+        ({"partitions": {"b": BOOSTER | {"modules": ["a b"]}}}, r"partitions.b.modules.0: write one word"),
+        ({"partitions": {"b": BOOSTER | {"master_suffix": "$(x)"}}}, r"partitions.b.master_suffix: write the end of a"),
+        ({"partitions": {"b c": BOOSTER}}, r"partitions.b c.*: write one word"),
         ({"partitions": {"b": BOOSTER | {"directives": ["-x\nrm"]}}}, r"is no option of sbatch"),
         ({"partitions": {"b": BOOSTER | {"directives": ["--job-name=mine"]}}}, r"--job-name cannot be set here"),
         ({"partitions": {"b": BOOSTER | {"directives": ["--qos=high --outp=/tmp/x"]}}}, r"--outp cannot be set here"),
@@ -104,7 +115,8 @@ def test_services_that_need_the_world_outside_stay_outside() -> None:
         ({"spool": "/a b"}, r"without spaces"),
         ({"spool": "/a'b"}, r"quotes"),
         ({"spool": "/a#b"}, r"quotes"),
-        ({"name": "A"}, r"name: "),
+        ({"name": "A"}, r"name: write at most 31 characters, of a-z, 0-9 and -"),
+        ({"name": "a\n"}, r"name: write at most 31"),
         ({"colour": "red"}, r"colour: unknown field; known are name"),
     ],
 )

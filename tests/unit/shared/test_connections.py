@@ -41,6 +41,14 @@ def test_without_any_variable_it_is_this_machine() -> None:
         None,
     )
     assert (broker.urls, broker.vhost, broker.management_url) == (["amqp://localhost:5672"], "/", None)
+    assert store.unset == " (LANDSERIES_STORE_URL is not set)"
+    assert broker.unset == " (LANDSERIES_BROKER_URL is not set)"
+
+
+def test_what_a_variable_names_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANDSERIES_STORE_URL", "http://localhost:9000")
+    monkeypatch.setenv("LANDSERIES_BROKER_URL", "amqp://localhost:5672")
+    assert (store_connection().unset, broker_connection().unset) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -58,8 +66,8 @@ def test_without_any_variable_it_is_this_machine() -> None:
         ("LANDSERIES_STORE_URL", "http://host:port", "Port"),
         ("LANDSERIES_STORE_URL", "http://host:70000", "Port"),
         ("LANDSERIES_STORE_URL", "http://[::1", "Invalid IPv6 URL"),
-        ("LANDSERIES_STORE_BUCKET", "Upper_Case", "should match pattern"),
-        ("LANDSERIES_STORE_BUCKET", "x", "should match pattern"),
+        ("LANDSERIES_STORE_BUCKET", "Upper_Case", "write 3 to 63 characters, of a-z, 0-9, . and -"),
+        ("LANDSERIES_STORE_BUCKET", "x", "write 3 to 63 characters"),
         ("LANDSERIES_STORE_PATH_STYLE", "perhaps", "boolean"),
         ("LANDSERIES_STORE_PATIENCE_S", "-1", "greater than or equal to 0"),
         ("LANDSERIES_STORE_PATIENCE_S", "nan", "greater than or equal to 0"),

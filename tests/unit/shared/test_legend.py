@@ -61,7 +61,8 @@ def test_a_direct_legend_names_the_codes_it_does_not_know() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": [{"id": 1, "name": "a", "colour": "#00000", "codes": [1]}] * 2}, "colour"),
+        ({"classes": [{"id": 1, "name": "a", "colour": "#00000", "codes": [1]}] * 2}, "colour: write #"),
+        ({"classes": [{"id": 1, "name": "a/b", "colour": "#000000", "codes": [1]}] * 2}, "name: write 1 to 100"),
         ({"classes": [{"id": 1, "name": "a", "colour": "#000000", "codes": [1]}] * 2}, "more than once"),
         ({"classes": [{"id": 1, "name": "a", "colour": "#000000", "codes": []}] * 2}, "codes"),
         ({"coding": "corine"}, "no CORINE level-3 codes"),

@@ -7,7 +7,7 @@ import pytest
 from pika import exceptions
 
 from landseries.brokers.connection import delays_s, explain_channel, explain_connection, parameters
-from landseries.brokers.management import management_url
+from landseries.brokers.management import Management, management_url
 from landseries.connections import BrokerConnection
 from landseries.errors import BrokerError, BrokerUnavailable
 
@@ -57,6 +57,24 @@ def test_what_a_person_must_mend_names_the_variable(error: Exception, names: str
 )
 def test_what_may_pass_by_itself_is_unavailable(error: Exception) -> None:
     assert isinstance(explain_connection(error, PLACE), BrokerUnavailable)
+
+
+def test_an_address_that_nobody_gave_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LANDSERIES_BROKER_URL", raising=False)
+    refused = ConnectionRefusedError(111, "refused")
+    unset = r"(LANDSERIES_BROKER_URL is not set)"
+    assert f"amqp://localhost:5672 {unset}: the broker does" in str(explain_connection(refused, BrokerConnection()))
+    assert unset not in str(explain_connection(refused, PLACE))
+
+
+@pytest.mark.parametrize("given", [None, "http://nowhere.invalid:1"])
+def test_a_management_api_that_nobody_named_is_told_as_such(given: str | None) -> None:
+    nobodys = BrokerConnection.model_construct(set(), url="amqp://nowhere.invalid", management_url=given)
+    told = (
+        r"http://nowhere\.invalid:15672 \(LANDSERIES_BROKER_URL is not set\): the" if given is None else f"{given}: the"
+    )
+    with pytest.raises(BrokerUnavailable, match=told):
+        Management(nobodys).version()
 
 
 def test_closed_channels_are_explained() -> None:

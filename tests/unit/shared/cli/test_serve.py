@@ -1,5 +1,7 @@
 """The worker's command line before it serves: unknown services, wrong profiles, stores that refuse or are away."""
 
+from pathlib import Path
+
 import pytest
 from unit.shared.cli.conftest import Call
 
@@ -71,3 +73,31 @@ def test_a_profile_that_is_missing_is_told_before_broker_and_store_are_asked(cal
     told = call("bridge", "--site", "/nowhere/site.yaml")
     assert told.status == 2
     assert "must be the profile of a batch system" in told.err
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        (None, "cannot be used: [Errno 2] No such file"),
+        ("#!/bin/sh\n{% if %}\n", "cannot be used: line 2: Expected an expression"),
+        ("{{ label | cite }}", "cannot be used: line 1: No filter named 'cite'"),
+        (
+            "{% if account %}{{ lable }}{% endif %}",
+            "cannot be filled in: 'lable' is undefined; names are account, attempt,",
+        ),
+        ("{% if attempt > 1 %}{{ lable }}{% endif %}", "cannot be filled in: 'lable' is undefined"),
+        ("{{ cpus * 2 }}", "cannot be filled in: unsupported operand"),
+    ],
+)
+def test_a_template_that_is_wrong_is_told_before_broker_and_store_are_asked(
+    call: Call, tmp_path: Path, template: str | None, says: str
+) -> None:
+    site = tmp_path / "site.yaml"
+    section = "{services: [mapper, trainer], time: '06:00:00', account: maps}"
+    site.write_text(f"{{name: here, spool: {tmp_path}/spool, template: own.j2, partitions: {{gpus: {section}}}}}")
+    if template is not None:
+        (tmp_path / "own.j2").write_text(template)
+    told = call("bridge", "--site", site)
+    assert told.status == 2
+    assert told.err.startswith(f"error: {site}: template: {tmp_path}/own.j2: {says}")
+    assert not (tmp_path / "spool").exists()

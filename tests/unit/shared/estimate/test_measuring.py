@@ -107,9 +107,12 @@ def test_the_command_tells_units_time_bytes_and_the_path(call: Call, workdir: Pa
         ([], "give either --rates FILE or --measured-from RUN"),
         (["--rates", "absent.json"], "absent.json: cannot be read"),
         (["--rates", "broken.json"], "broken.json: is no file of rates: stages.index.units"),
+        (["--rates", "text.json"], "text.json: is no file of rates: Invalid JSON: expected ident at line 1"),
         (["--rates", "few.json"], "few.json: has no rate of search, reference"),
         (["--measured-from", "nobody"], "there is no run 'nobody'"),
         (["--measured-from", "demo", "--workers", "fetcher"], "'fetcher' is no SERVICE=NUMBER"),
+        (["--measured-from", "demo", "--workers", "maper=1"], "there is no service 'maper'"),
+        (["--measured-from", "demo", "--workers", "mapper=1"], "nobody does the units of fetcher"),
     ],
 )
 def test_what_is_wrong_is_said_with_the_remedy(
@@ -117,11 +120,13 @@ def test_what_is_wrong_is_said_with_the_remedy(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("broken.json").write_text('{"stages": {"index": {"units": 0}}}')
+    Path("text.json").write_text("not JSON")
     Path("few.json").write_text('{"stages": {"index": {"units": 1}}}')
     where = ["--workdir", workdir] if "--measured-from" in arguments else []
     told = call("plan", _config(tmp_path), *arguments, *where)
     assert told.status == 2
     assert message in told.err
+    assert told.out == "", "refused before anything is printed"
 
 
 def test_assumptions_have_limits() -> None:

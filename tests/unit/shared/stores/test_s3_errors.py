@@ -103,3 +103,12 @@ def test_what_does_not_pass(error: Exception, kind: type[StoreError], says: str,
     assert says in str(told)
     assert "the-secret" not in str(told)
     assert "the-key" not in str(told)
+
+
+def test_an_address_that_nobody_gave_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LANDSERIES_STORE_URL", raising=False)
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "refused")
+    unset = "(LANDSERIES_STORE_URL is not set)"
+    told = str(explain(refused, StoreConnection(), "read a"))
+    assert told.startswith(f"http://localhost:9000/landseries {unset}: cannot read a: ")
+    assert unset not in str(explain(refused, CONNECTION, "read a"))
