@@ -44,7 +44,7 @@ def read_passwords(folder: Path | None = None, environment: Mapping[str, str] | 
     environment = os.environ if environment is None else environment
     if folder is not None and not any((folder / user).exists() for user in users()):
         # Nothing would be changed, and the old passwords would stay valid.
-        raise ConfigError(f"{folder}: is no folder with a file for any of {', '.join(users())}; name each like its user")
+        raise ConfigError(f"{folder} holds no file for any of {', '.join(users())}; name each like its user")
     found = {}
     for user in users():
         variable = _PASSWORD_PREFIX + user.removeprefix("landseries-").upper()

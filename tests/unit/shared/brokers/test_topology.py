@@ -127,7 +127,7 @@ def test_passwords_come_from_files_before_the_environment(tmp_path: Path) -> Non
 @pytest.mark.parametrize("folder", ["nowhere", "."])
 def test_a_folder_without_any_of_the_passwords_is_refused(tmp_path: Path, folder: str) -> None:
     (tmp_path / "indexer").write_text("a file that is not named like a user")
-    with pytest.raises(ConfigError, match="is no folder with a file for any of .*landseries-indexer"):
+    with pytest.raises(ConfigError, match=r"holds no file for any of .*landseries-indexer"):
         read_passwords(tmp_path / folder, {"LANDSERIES_BROKER_PASSWORD_INDEXER": "from the environment"})
 
 
