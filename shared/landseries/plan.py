@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -22,6 +23,9 @@ from landseries.pipeline import STAGES
 from landseries.stores.base import Store
 
 PLAN_VERSION: Final = 1
+
+#: Size of a stored plan, and when it was written.
+Stamp = tuple[int, datetime]
 
 
 class SourceDescription(BaseModel, frozen=True):
@@ -149,6 +153,12 @@ def read_plan(store: Store, run_id: str) -> RunPlan | None:
         return RunPlan.model_validate_json(content)
     except ValidationError as error:
         raise ArtifactError(f"the stored plan of run {run_id!r} cannot be read: {error}") from error
+
+
+def plan_stamp(store: Store, run_id: str) -> Stamp | None:
+    """What tells a run's stored plan from one that takes its place; None where the store has no such run."""
+    key = _key(run_id)
+    return next(((item.size_bytes, item.modified) for item in store.list("plans/") if item.key == key), None)
 
 
 def forget_plan(store: Store, run_id: str) -> None:

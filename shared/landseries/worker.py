@@ -31,13 +31,15 @@ from landseries.memory import peak_rss_mib
 from landseries.messages import BadMessage, Message, decode, encode
 from landseries.openrun import OpenRun
 from landseries.pipeline import STAGES, Unit
-from landseries.plan import read_plan
+from landseries.plan import Stamp, plan_stamp, read_plan
 from landseries.repairs import repair
 from landseries.service import Assisted, Context, Empty, Handler, Input, Service, load_service
 from landseries.stores.base import Store
 
 #: Runs that a worker keeps open.
 _OPEN_RUNS: Final = 8
+#: How long a worker may not notice that a run was forgotten, and that another one took its name.
+_LOOK_EVERY_S: Final = 1.0
 
 Outcome = Literal["done", "reused", "empty", "refused", "skipped", "repaired", "queued"]
 #: Looks at a unit before it is worked on, and raises where it must not be (yet).
@@ -60,6 +62,15 @@ class Processed:
 
     due: list[Message]
     outcome: Outcome
+
+
+@dataclass
+class _Opened:
+    """A run that is kept open, with its plan's stamp and when that was looked at."""
+
+    run: OpenRun
+    stamp: Stamp | None
+    looked: float
 
 
 class Worker:
@@ -91,7 +102,7 @@ class Worker:
         self.scratch = scratch
         self._threads = threads
         self._notify = notify
-        self._runs: dict[str, OpenRun] = {}
+        self._runs: dict[str, _Opened] = {}
         self._services: dict[str, Service] = dict(services or {})
         self._leases = leases
         self._gates = gates
@@ -144,16 +155,24 @@ class Worker:
         return "reused" if marker.reused else marker.status, first
 
     def _open_run(self, run_id: str) -> OpenRun:
-        run = self._runs.pop(run_id, None)
-        if run is None:
-            plan = read_plan(self._store, run_id)
-            if plan is None:
-                raise BadMessage(f"there is no run named {run_id!r} in this store")
-            run = OpenRun(self._store, plan)
-        self._runs[run_id] = run
+        opened = self._runs.pop(run_id, None)
+        now = time.monotonic()
+        if opened is None or now - opened.looked >= _LOOK_EVERY_S:
+            # Before the plan is read: one that changes meanwhile is read again.
+            stamp = plan_stamp(self._store, run_id)
+            if opened is None or stamp != opened.stamp:
+                opened = _Opened(self._read_run(run_id), stamp, now)
+            opened.looked = now
+        self._runs[run_id] = opened
         if len(self._runs) > _OPEN_RUNS:
             del self._runs[next(iter(self._runs))]
-        return run
+        return opened.run
+
+    def _read_run(self, run_id: str) -> OpenRun:
+        plan = read_plan(self._store, run_id)
+        if plan is None:
+            raise BadMessage(f"there is no run named {run_id!r} in this store")
+        return OpenRun(self._store, plan)
 
     def _check(self, run: OpenRun, unit: Unit) -> None:
         planned = run.plan.stage_versions.get(unit.stage)

@@ -39,9 +39,12 @@ def read_passwords(folder: Path | None = None, environment: Mapping[str, str] | 
         environment: where LANDSERIES_BROKER_PASSWORD_INDEXER and so on may be; files go first.
 
     Raises:
-        ConfigError: a file cannot be read, or holds no password.
+        ConfigError: a file cannot be read, or holds no password, or the folder has none of the users' files.
     """
     environment = os.environ if environment is None else environment
+    if folder is not None and not any((folder / user).exists() for user in users()):
+        # Nothing would be changed, and the old passwords would stay valid.
+        raise ConfigError(f"{folder} holds no file for any of {', '.join(users())}; name each like its user")
     found = {}
     for user in users():
         variable = _PASSWORD_PREFIX + user.removeprefix("landseries-").upper()

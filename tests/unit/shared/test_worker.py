@@ -7,8 +7,10 @@ import pytest
 from support.toy_services import make_plan
 
 from landseries import markers as markers_module
+from landseries import worker as worker_module
 from landseries.artifacts.documents import read_json, write_json
 from landseries.errors import ArtifactError, LandseriesError, Refused, RunConflict
+from landseries.gc import collect_garbage
 from landseries.markers import Marker
 from landseries.messages import BadMessage, encode
 from landseries.openrun import OpenRun
@@ -232,6 +234,50 @@ def test_a_unit_that_the_run_does_not_have_is_poison(
 def test_a_message_for_an_unknown_run_is_poison(store: LocalStore, toy: Toy, tmp_path: Path) -> None:
     with pytest.raises(BadMessage, match="no run named 'other'"):
         Worker(store, tmp_path, services=toy.services()).process(encode("other", Unit("reference", ("t00000",))))
+
+
+def test_a_run_that_takes_the_name_of_a_forgotten_one_is_not_taken_for_it(
+    store: LocalStore, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a worker that did the forgotten one's units: not its settings, not what its searches chose."""
+    monkeypatch.setattr(worker_module, "_LOOK_EVERY_S", 0.0)
+    first, second = make_plan(), make_plan(seed=5)
+    seen: list[int] = []
+
+    def gate(run: OpenRun, unit: Unit) -> None:
+        seen.append(run.plan.config.seed)
+
+    worker = Worker(store, tmp_path / "scratch", services=toy.services(), gates=[gate])
+    for plan in (first, second):
+        freeze_plan(store, plan)
+        queue = due_messages(store, plan)
+        published = [message.message_id for message in queue]
+        while queue:
+            due = worker.process(queue.pop(0)).due
+            queue += due
+            published += [message.message_id for message in due]
+        assert len(set(published)) == len(published), "nothing is taken for answered that was so in the forgotten run"
+        assert set(seen) == {plan.config.seed}
+        seen.clear()
+        collect_garbage(store, dry_run=False, grace_s=0, forget=["demo"])
+    with pytest.raises(BadMessage, match="no run named 'demo'"):
+        worker.process(encode("demo", Unit("reference", ("t00000",))))
+
+
+def test_what_a_run_says_anew_about_its_storage_reaches_workers_that_know_it(
+    store: LocalStore, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "_LOOK_EVERY_S", 0.0)
+    budgets: list[float | None] = []
+
+    def gate(run: OpenRun, unit: Unit) -> None:
+        budgets.append(run.plan.config.storage.budget_gib)
+
+    worker = Worker(store, tmp_path, services=toy.services(), gates=[gate])
+    for tile, budget in (("t00000", 1.0), ("t00001", 2.0)):
+        freeze_plan(store, make_plan(storage={"budget_gib": budget}))
+        worker.process(encode("demo", Unit("reference", (tile,))))
+    assert budgets == [1.0, 2.0]
 
 
 def test_a_worker_of_another_stage_version_hands_back(store: LocalStore, toy: Toy, tmp_path: Path) -> None:

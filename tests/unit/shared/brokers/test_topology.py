@@ -124,6 +124,13 @@ def test_passwords_come_from_files_before_the_environment(tmp_path: Path) -> Non
         read_passwords(tmp_path, {})
 
 
+@pytest.mark.parametrize("folder", ["nowhere", "."])
+def test_a_folder_without_any_of_the_passwords_is_refused(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "indexer").write_text("a file that is not named like a user")
+    with pytest.raises(ConfigError, match=r"holds no file for any of .*landseries-indexer"):
+        read_passwords(tmp_path / folder, {"LANDSERIES_BROKER_PASSWORD_INDEXER": "from the environment"})
+
+
 def test_a_password_is_recognised_without_being_kept() -> None:
     known = {"password_hash": password_hash("right"), "hashing_algorithm": "rabbit_password_hashing_sha256"}
     assert same_password("right", known)
