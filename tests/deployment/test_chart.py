@@ -227,6 +227,12 @@ def test_only_fetcher_and_operator_reach_outside() -> None:
         ({"podSecurityContext": {"privileged": True}}, "privileged"),
         ({"networkPolicy": {"outside": [{"port": 99999999}]}}, "networkPolicy/outside/0/port"),
         ({"image": {"registry": "https://registry.example/landseries"}}, "image/registry"),
+        ({"image": {"registry": None}}, "'registry'"),
+        ({"keda": {"pollingIntervalS": None}}, "'pollingIntervalS'"),
+        ({"keda": {"namespace": ""}}, "keda/namespace"),
+        ({"rabbitmq": {"resources": None}}, "'resources'"),
+        ({"defaults": {"gpuResource": "memory"}}, "defaults/gpuResource"),
+        ({"podSecurityContext": {"seccompProfile": {"type": "Unconfined"}}}, "seccompProfile/type"),
     ],
 )
 def test_what_the_chart_does_not_know_is_refused(values: Manifest, said: str) -> None:
@@ -257,6 +263,10 @@ def test_what_the_chart_does_not_know_is_refused(values: Manifest, said: str) ->
         (_with(EXTERNAL, {"broker": {"url": "amqp://one, http://two"}}), "broker.url: write amqp(s)://HOST[:PORT]"),
         (_with(EXTERNAL, {"store": {"url": "https://s3.example/bucket"}}), "store.url: write http(s)://HOST[:PORT]"),
         (_with(EXTERNAL, {"keda": {"managementUrl": "rabbit:15672"}}), "keda.managementUrl: write http(s)://HOST"),
+        (_with(EXTERNAL, {"broker": {"url": "amqp://one:abc"}}), "broker.url: write amqp(s)://HOST[:PORT]"),
+        (_with(EXTERNAL, {"broker": {"url": "amqp://one:5672,amqp://two:70000"}}), "broker.url: write amqp(s)://"),
+        (_with(EXTERNAL, {"broker": {"managementUrl": "http://one:0"}}), "broker.managementUrl: write http(s)://HOST"),
+        (_with(EXTERNAL, {"store": {"url": "http://s3:65536"}}), "store.url: write http(s)://HOST[:PORT]"),
     ],
 )
 def test_what_contradicts_itself_is_refused_with_a_remedy(values: Manifest, said: str) -> None:
@@ -265,10 +275,28 @@ def test_what_contradicts_itself_is_refused_with_a_remedy(values: Manifest, said
     assert "word" not in refused.replace("password", "")
 
 
-def test_a_service_may_be_left_out_and_the_cluster_may_choose_the_user() -> None:
-    values = _with(CASES["external, all"], {"services": {"trainer": None}, "podSecurityContext": {"runAsUser": None}})
-    manifests = rendered(values)
-    assert not [item for item in manifests if item["metadata"]["name"].endswith("-trainer")]
+@pytest.mark.parametrize("url", ["amqp://one:65535", "amqps://[2001:db8::1]:5671, amqp://two.example/"])
+def test_urls_with_ports_and_addresses_are_taken(url: str) -> None:
+    assert rendered(_with(EXTERNAL, {"broker": {"url": url, "managementUrl": "https://one.example/rabbit"}}))
+
+
+def test_without_ports_outside_nobody_reaches_outside() -> None:
+    policy = one(
+        rendered(_with(EXTERNAL, {"networkPolicy": {"outside": []}})), "NetworkPolicy", "ls-landseries-outside"
+    )
+    assert policy["spec"]["policyTypes"] == ["Egress"]
+    assert policy["spec"]["egress"] == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_any_service_may_be_left_out(service: str) -> None:
+    manifests = rendered(_with(CASES["external, all"], {"services": {service: None}}))
+    assert not [item for item in manifests if item["metadata"]["name"] == f"ls-landseries-{service}"]
+    assert one(manifests, "Deployment", "ls-landseries-operator")
+
+
+def test_the_cluster_may_choose_the_user() -> None:
+    manifests = rendered(_with(CASES["external, all"], {"podSecurityContext": {"runAsUser": None}}))
     for name, pod in pod_templates(manifests).items():
         assert "runAsUser" not in pod["spec"]["securityContext"], name
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True, name

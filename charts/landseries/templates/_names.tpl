@@ -86,7 +86,7 @@ user: landseries-{{ $who }}
 
 {{/* The port that a URL means. */}}
 {{- define "landseries.port" -}}
-{{- $parts := urlParse (trim .) -}}
-{{- $port := regexFind ":[0-9]+$" $parts.host | trimPrefix ":" -}}
-{{- $port | default (get (dict "amqp" "5672" "amqps" "5671" "http" "80" "https" "443") $parts.scheme) -}}
+{{- $parts := splitList "://" (trim .) -}}
+{{- $port := regexFind ":[0-9]+$" (splitList "/" (last $parts) | first) | trimPrefix ":" -}}
+{{- $port | default (get (dict "amqp" "5672" "amqps" "5671" "http" "80" "https" "443") (first $parts)) -}}
 {{- end }}
