@@ -124,11 +124,28 @@ def check_scripts(site: Site) -> None:
     Raises:
         ConfigError: the site's template cannot be used, or not be filled in.
     """
-    scripts = Scripts(site.template)
+    scripts, written = Scripts(site.template), []
     for name, section in site.partitions.items():
         for stage in (stage for service in section.services for stage in stages_of(service)):
             for attempt in (1, 2):
                 job = Job(
                     name="ls-sample", run_id="sample", partition=name, stage=stage, units={"a": ""}, attempt=attempt
                 )
-                scripts.text(name, job, section, JobFolder(site.spool / site.name / job.name))
+                folder = JobFolder(site.spool / site.name / job.name)
+                written.append((scripts.text(name, job, section, folder), job, folder))
+    for text, job, folder in written:
+        _check_script(text, job, folder, site.template)
+
+
+def _check_script(text: str, job: Job, folder: JobFolder, template: Path | None) -> None:
+    """Raise ConfigError where a script lacks that by which the bridge finds its job, the work, and its end again."""
+    needed = {
+        "#!/bin/bash": text.startswith("#!"),
+        "#SBATCH --job-name={{ label }}": f"\n#SBATCH --job-name={job.label}\n" in text,
+        "#SBATCH --output={{ log }}": f"\n#SBATCH --output={folder.log(job)}\n" in text,
+        '{{ command | map("quote") | join(" ") }}': str(folder.units(job)) in text,
+        'echo "$?" >{{ exit_file | quote }}': str(folder.exit_file(job)) in text,
+    }
+    for line, is_there in needed.items():
+        if not is_there:
+            raise ConfigError(f"template: {template}: lacks `{line}`; begin with a copy of landseries_bridge's {_OURS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -32,7 +33,8 @@ _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _Time = Annotated[
     str,
     spelled(
-        r"\d+-\d{1,2}(:\d\d(:\d\d)?)?|\d+(:\d\d){0,2}",
+        # Of 12:00 Slurm makes minutes, and of 0 no limit.
+        r"(?!(0+-)?0+:00:00)(\d+-)?\d{1,3}:[0-5]\d:[0-5]\d",
         'write HH:MM:SS or D-HH:MM:SS in quotes, such as "12:00:00" or "1-00:00:00"',
     ),
 ]
@@ -88,7 +90,12 @@ class Partition(Settings):
         for line in directives:
             if not re.fullmatch(r"--[a-z][^\n\r\0]*", line):
                 raise ValueError(f"{line!r} is no option of sbatch; write --name=value")
-            for option in (word.split("=")[0] for word in line.split() if word.startswith("-")):
+            try:
+                words = shlex.split(line)
+            except ValueError as error:
+                raise ValueError(f"{line!r}: {error}") from None
+            # As sbatch reads it: what stands in quotes is an option as well.
+            for option in (word.split("=")[0] for word in words if word.startswith("-")):
                 # sbatch takes beginnings of names as well.
                 if not option.startswith("--") or any(name.startswith(option) for name in _OURS):
                     raise ValueError(f"{line!r}: {option} cannot be set here; the bridge finds its jobs by its own")
@@ -196,13 +203,18 @@ def _with_preset(path: Path, name: str, sections: Any) -> Any:
     preset = yaml.safe_load(_PRESETS.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
     if not isinstance(sections, dict) or not all(isinstance(given, dict) for given in sections.values()):
         return sections  # what is wrong with it is told field by field
-    return {
-        section: preset
-        | given
-        | {"directives": [*preset.get("directives", []), *(given.get("directives") or [])]}
-        | {"environment": {**preset.get("environment", {}), **(given.get("environment") or {})}}
-        for section, given in sections.items()
-    }
+    return {section: preset | given | _added(preset, given) for section, given in sections.items()}
+
+
+def _added(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Options and variables of both; what is no list, or no variables, is left to be told."""
+    directives, environment = given.get("directives") or [], given.get("environment") or {}
+    added: dict[str, Any] = {}
+    if isinstance(directives, list):
+        added["directives"] = [*preset.get("directives", []), *directives]
+    if isinstance(environment, dict):
+        added["environment"] = {**preset.get("environment", {}), **environment}
+    return added
 
 
 def _read(path: Path) -> dict[str, Any]:

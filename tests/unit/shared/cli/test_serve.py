@@ -87,6 +87,11 @@ def test_a_profile_that_is_missing_is_told_before_broker_and_store_are_asked(cal
         ),
         ("{% if attempt > 1 %}{{ lable }}{% endif %}", "cannot be filled in: 'lable' is undefined"),
         ("{{ cpus * 2 }}", "cannot be filled in: unsupported operand"),
+        ("", "lacks `#!/bin/bash`; begin with a copy of"),
+        ("#!/bin/sh\n", "lacks `#SBATCH --job-name={{ label }}`"),
+        ("#!/bin/sh\n#SBATCH --job-name={{ label }}x\n", "lacks `#SBATCH --job-name={{ label }}`"),
+        ("#!/bin/sh\n#SBATCH --job-name={{ label }}\n", "lacks `#SBATCH --output={{ log }}`"),
+        ("#!/bin/sh\n#SBATCH --job-name={{ label }}\n#SBATCH --output={{ log }}\n", "lacks `{{ command |"),
     ],
 )
 def test_a_template_that_is_wrong_is_told_before_broker_and_store_are_asked(
