@@ -29,7 +29,7 @@ def sizing_table(rates: dict[str, Any]) -> str:
             STAGES[stage].service,
             stage,
             str(found["units"]),
-            _by_size(found["seconds_per_unit"], found["seconds_per_mpx"]),
+            _seconds(found),
             f"{found['peak_rss_mib']:.0f}",
             _by_size(found["read_per_unit"] / 1e6, found["read_per_mpx"] / 1e6),
             _by_size(found["written_per_unit"] / 1e6, found["written_per_mpx"] / 1e6),
@@ -45,6 +45,12 @@ def with_table(text: str, table: str) -> str:
     if not end:
         raise SystemExit(f"the document has no {BEGIN.strip()} and {END.strip()}")
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def _seconds(found: dict[str, Any]) -> str:
+    if found["seconds_per_sample"]:
+        return f"{1e6 * found['seconds_per_sample']:.0f}e-6/series and epoch"
+    return _by_size(found["seconds_per_unit"], found["seconds_per_mpx"])
 
 
 def _by_size(per_unit: float, per_mpx: float) -> str:

@@ -23,6 +23,7 @@ def submit(config: ConfigPath) -> None:
     workers: paths of the configuration must be the same where they run.
     """
     from landseries.brokers.rabbitmq import RabbitBroker
+    from landseries.config import load_config
     from landseries.connections import broker_connection, store_connection
     from landseries.display import counting
     from landseries.plan import make_plan
@@ -30,13 +31,17 @@ def submit(config: ConfigPath) -> None:
     from landseries.stores import open_store
     from landseries.submitting import submit as start
 
-    loaded, source = describe_source(config)
-    warn_of_missing_years(loaded, source)
-    warn_of_missing_keys(loaded)
-    plan = make_plan(loaded, source, settle_numerics(loaded))
+    load_config(config)
     store = open_store(store_connection())
-    with RabbitBroker(broker_connection()) as broker, counting(out, "messages") as progress:
-        published = start(store, broker, plan, progress)
+    next(iter(store.list("plans/")), None)
+    # Where store or broker are away, that is told before the source is asked, which may take minutes.
+    with RabbitBroker(broker_connection()) as broker:
+        loaded, source = describe_source(config)
+        warn_of_missing_years(loaded, source)
+        warn_of_missing_keys(loaded)
+        plan = make_plan(loaded, source, settle_numerics(loaded))
+        with counting(out, "messages") as progress:
+            published = start(store, broker, plan, progress)
     say(f"{plan.run_id}: {len(plan.tile)} tiles, {published} messages published")
     say(f"watch it with `landseries status {plan.run_id} --watch`, stop it with `landseries cancel {plan.run_id}`")
 

@@ -38,7 +38,9 @@ def plan(
         Path | None, typer.Option(help="Where that run lies", show_default="the store of the environment, or ./work")
     ] = None,
     save_rates: Annotated[Path | None, typer.Option(help="Write the measured rates there")] = None,
-    km2: Annotated[float | None, typer.Option(min=0.1, help="Another area than the configuration's: its size")] = None,
+    km2: Annotated[
+        float | None, typer.Option(min=0.1, max=5.2e8, help="Another area than the configuration's: its size")
+    ] = None,
     granules: Annotated[
         int | None, typer.Option(min=1, help="Granules it lies in", show_default="as many as it fills")
     ] = None,
@@ -103,6 +105,7 @@ def _world(loaded: LoadedConfig, rates: Rates, km2: float | None, granules: int 
         models=run.models,
         chosen_per_tile=run.fetcher.search.per_year,
         samples=sampled_series(run),
+        epochs=run.trainer.train.epochs,
         assumptions=rates.assumptions,
         granules=granules,
     )

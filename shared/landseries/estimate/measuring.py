@@ -18,6 +18,7 @@ from landseries.estimate.rates import (
     looks_for_views,
     reads_sample,
     reads_views,
+    trains,
 )
 from landseries.estimate.world import opened_share, sampled_series
 from landseries.identity import declared_outputs
@@ -75,7 +76,7 @@ def measure_rates(store: Store, plan: RunPlan) -> Rates:
                 f"run {plan.run_id!r} computed no unit of {row.name}, so it has no rate: measure on a complete run in "
                 "a work folder of its own"
             )
-        stages[row.name] = _rate(row, measured, sampled_series(plan.config))
+        stages[row.name] = _rate(row, measured, sampled_series(plan.config), plan.config.trainer.train.epochs)
     assumed = Assumptions(found_per_year=round(found), taken_per_chosen=_taken_per_chosen(run))
     return Rates(measured_on=f"{plan.run_id}, {plan.numerics.device}", stages=stages, assumptions=assumed)
 
@@ -118,9 +119,10 @@ def _mpx(run: _FinishedRun, tile: str) -> float:
     return run.plan.tile[tile].width * run.plan.tile[tile].height / 1e6
 
 
-def _rate(row: Stage, measured: Sequence[_Measured], samples: int) -> StageRate:
+def _rate(row: Stage, measured: Sequence[_Measured], samples: int, epochs: int) -> StageRate:
     usual = _without_outliers(measured)
     seconds = _fit(usual, [one.seconds for one in usual])
+    learned = seconds[0] / (samples * epochs) if trains(row) else 0.0
     drawn = row.sampled or reads_sample(row)
     written = (0.0, 0.0) if drawn else _fit(measured, [one.written for one in measured])
     read = _fit(measured, [one.read for one in measured])
@@ -128,7 +130,7 @@ def _rate(row: Stage, measured: Sequence[_Measured], samples: int) -> StageRate:
     all_read, all_written = sum(one.read for one in measured), sum(one.written for one in measured)
     return StageRate(
         units=len(measured),
-        seconds_per_unit=seconds[0],
+        seconds_per_unit=0.0 if trains(row) else seconds[0],
         seconds_per_mpx=seconds[1],
         written_per_unit=written[0],
         written_per_mpx=written[1],
@@ -137,7 +139,8 @@ def _rate(row: Stage, measured: Sequence[_Measured], samples: int) -> StageRate:
         read_per_input=round(all_read / inputs, 3) if inputs else 0.0,
         inputs_per_unit=round(inputs / len(measured), 3),
         written_per_sample=round(all_written / samples, 9) if drawn else 0.0,
-        read_per_sample=round(all_read / samples, 9) if reads_sample(row) else 0.0,
+        read_per_sample=round(all_read / samples, 9) if reads_sample(row) or trains(row) else 0.0,
+        seconds_per_sample=round(learned, 12),
         peak_rss_mib=max(one.peak_rss_mib for one in measured),
     )
 

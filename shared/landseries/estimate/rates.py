@@ -3,7 +3,7 @@
 A unit's work is measured in megapixel-views: the pixels of its tiles, times the acquisitions that it reads where it
 reads acquisitions. Units of the whole region merge small tables: their time is a constant that grows with what they
 read, and with the number of units that they read from. What is drawn for the region's sample does not grow with the
-area: its bytes are counted per annual series of that sample.
+area: its bytes are counted per annual series of that sample, and the training on it per series and epoch.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class StageRate(BaseModel):
         read_per_input: bytes read of each needed unit, for merges.
         inputs_per_unit: needed units that each read, for merges.
         written_per_sample, read_per_sample: bytes of all units together, per annual series of the region's sample.
+        seconds_per_sample: seconds of a unit that trains, per annual series of the region's sample and epoch.
         peak_rss_mib: highest memory of a worker at such a unit, MiB.
     """
 
@@ -48,6 +49,7 @@ class StageRate(BaseModel):
     inputs_per_unit: float = Field(default=0.0, ge=0)
     written_per_sample: float = Field(default=0.0, ge=0)
     read_per_sample: float = Field(default=0.0, ge=0)
+    seconds_per_sample: float = Field(default=0.0, ge=0)
     peak_rss_mib: float = Field(default=0.0, ge=0)
 
 
@@ -126,6 +128,11 @@ def is_merge(row: Stage) -> bool:
 def reads_sample(row: Stage) -> bool:
     """Whether a merge reads the region's sample, which does not grow with the area."""
     return is_merge(row) and any(STAGES[need.stage].sampled for need in row.needs)
+
+
+def trains(row: Stage) -> bool:
+    """Whether a stage's units learn from the region's sample, epoch by epoch."""
+    return row.service == "trainer"
 
 
 def reads_views(row: Stage) -> bool:

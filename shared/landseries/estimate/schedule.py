@@ -20,6 +20,7 @@ from landseries.estimate.rates import (
     looks_for_views,
     reads_sample,
     reads_views,
+    trains,
 )
 from landseries.estimate.world import World
 from landseries.pipeline import SERVICES, STAGES, Pipeline, Unit
@@ -188,6 +189,10 @@ class _Simulation:
 
 def cost_of(world: World, rate: StageRate, assumed: Assumptions, row: Stage, inputs: int = 0) -> Cost:
     """What one unit of a stage takes; of a merge with so many inputs."""
+    if trains(row):
+        units = len(world.extent.models)
+        seconds = rate.seconds_per_unit + rate.seconds_per_sample * world.samples * world.epochs
+        return Cost(seconds, rate.read_per_sample * world.samples / units, rate.written_per_unit, 0.0)
     if is_merge(row):
         sampled = rate.read_per_sample * world.samples
         read = sampled if reads_sample(row) else max(rate.read_per_unit, rate.read_per_input * inputs)

@@ -36,6 +36,7 @@ class World:
         views: acquisitions that each tile chooses of a year.
         taken: acquisitions that are fetched for a granule and a year.
         samples: annual series of the region's sample.
+        epochs: how often networks see them, at most.
     """
 
     extent: Extent
@@ -45,6 +46,7 @@ class World:
     views: int
     taken: int
     samples: int
+    epochs: int
 
     @property
     def tiles(self) -> int:
@@ -90,6 +92,7 @@ def make_world(
     models: Sequence[str],
     chosen_per_tile: int,
     samples: int,
+    epochs: int,
     assumptions: Assumptions,
     granules: int | None = None,
     bundles: int = _BUNDLES,
@@ -102,6 +105,7 @@ def make_world(
         years, training_year, models: of the run.
         chosen_per_tile: acquisitions that a tile chooses of a year, where the assumptions do not say.
         samples: annual series of the region's sample.
+        epochs: how often networks see them, at most.
         assumptions: how many acquisitions there are.
         granules: granules that the tiles lie in; default as many as so many tiles fill.
         bundles: about how many bundles to make.
@@ -121,4 +125,4 @@ def make_world(
     found = assumptions.found_per_year
     views = min(assumptions.chosen_per_tile or chosen_per_tile, found)
     taken = min(found, math.ceil(views * assumptions.taken_per_chosen))
-    return World(extent, tiles_in, tile_size_px**2 / 1e6, found, views, taken, samples)
+    return World(extent, tiles_in, tile_size_px**2 / 1e6, found, views, taken, samples, epochs)

@@ -50,6 +50,7 @@ def test_the_estimate_of_the_run_itself_is_what_it_took(workdir: Path) -> None:
         models=["multi-year", "single-year"],
         chosen_per_tile=2,
         samples=sampled_series(finished.plan.config),
+        epochs=finished.plan.config.trainer.train.epochs,
         assumptions=assumed,
         granules=1,
     )

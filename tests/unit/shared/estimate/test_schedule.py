@@ -26,6 +26,7 @@ def _world(
     years: int = 1,
     models: int = 1,
     samples: int = 60_000,
+    epochs: int = 12,
     bundles: int = 10_000,
     granules: int | None = None,
 ) -> World:
@@ -37,6 +38,7 @@ def _world(
         models=["multi-year", "single-year"][:models],
         chosen_per_tile=1,
         samples=samples,
+        epochs=epochs,
         assumptions=PRECISE,
         granules=granules,
         bundles=bundles,
@@ -109,6 +111,7 @@ def test_work_grows_with_pixels_and_acquisitions() -> None:
         models=["m"],
         chosen_per_tile=7,
         samples=1000,
+        epochs=12,
         assumptions=assumed,
     )
     assert (len(world.extent.tiles_of), world.taken) == (2, 25)
@@ -165,6 +168,17 @@ def test_a_larger_sample_is_more_to_write_and_to_merge() -> None:
     assert stages["sample"].written_bytes == pytest.approx(66e6)
     assert (stages["dataset"].read_bytes, stages["dataset"].worker_s) == (66e6, 3 + 60e6 / 50e6)
     assert stages["dataset"].written_bytes == 55e6
+
+
+def test_training_grows_with_the_sample_and_the_epochs_and_not_with_the_area() -> None:
+    rates = _rates()
+    rates.stages["train"] = StageRate(units=2, seconds_per_sample=1e-5, read_per_sample=400, written_per_unit=7)
+    for tiles in (10, 1000):
+        stages = simulate(_world(tiles, models=2, samples=54_000, epochs=12), rates, {SERVICES: 1}).stages
+        assert stages["train"].worker_s == pytest.approx(2 * 1e-5 * 54_000 * 12)
+        assert (stages["train"].read_bytes, stages["train"].written_bytes) == (400 * 54_000, 14)
+    more = simulate(_world(10, models=2, samples=108_000, epochs=40), rates, {SERVICES: 1}).stages["train"]
+    assert more.worker_s == pytest.approx(2 * 1e-5 * 108_000 * 40)
 
 
 @settings(max_examples=25, deadline=None)
