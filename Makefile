@@ -52,7 +52,8 @@ $(VENV)/ready: constraints.txt pyproject.toml shared/pyproject.toml $(DISTRIBUTI
 	  $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv -c constraints.txt
-	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) \
+	$(if $(TORCH_INDEX),$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt --no-deps --default-index $(TORCH_INDEX) torch)
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt \
 	  -e './shared[torch,simulation]' $(DISTRIBUTIONS:%=-e ./services/%) --group dev
 	@touch $@
 
@@ -93,8 +94,9 @@ test-images: setup ## Build the images of IMAGES, and prove those of fetcher and
 	containers/build $(IMAGES)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_light_images.py tests/deployment/test_broker_image.py
 
-test-deployment: images chart-tools ## Build all images and prove them, the chart, and a run in the cluster of KUBECONFIG
-	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment
+test-deployment: images chart-tools ## Build images and SIFs, and prove them, the chart in the cluster of KUBECONFIG, and the bridge
+	@if [ -z "$${LANDSERIES_TEST_SIFS:-}" ] && command -v "$${APPTAINER:-apptainer}" >/dev/null; then $(MAKE) sif; fi
+	LANDSERIES_TEST_SIFS=$${LANDSERIES_TEST_SIFS:-$(CURDIR)/build/sif} OMP_NUM_THREADS=1 $(BIN)/pytest -v -rs tests/deployment
 
 test-kubernetes: chart-tools ## Prove the chart in the cluster of KUBECONFIG, whose nodes have the images
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_kubernetes.py

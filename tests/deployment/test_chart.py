@@ -60,6 +60,17 @@ CASES: Final[dict[str, Manifest]] = {
     "external, all": _with(EXTERNAL, _EVERYTHING, _GPU),
     "inside": INSIDE,
     "inside, all": _with(INSIDE, _EVERYTHING, _GPU),
+    "names that YAML could take for something else": _with(
+        EXTERNAL,
+        _EVERYTHING,
+        {
+            "broker": {"existingSecret": "123", "adminSecret": "404", "caSecret": "0123"},
+            "store": {"existingSecret": "true", "caSecret": "null"},
+            "archive": {"existingClaim": "17"},
+            "keda": {"namespace": "12"},
+            "defaults": {"runtimeClassName": "on", "priorityClassName": "3"},
+        },
+    ),
     "podman": _with(INSIDE, {"podman": {"enabled": True}, "archive": {"existingClaim": "products"}}),
 }
 
@@ -230,6 +241,7 @@ def test_only_fetcher_and_operator_reach_outside() -> None:
         ({"image": {"registry": None}}, "'registry'"),
         ({"keda": {"pollingIntervalS": None}}, "'pollingIntervalS'"),
         ({"keda": {"namespace": ""}}, "keda/namespace"),
+        ({"keda": {"cooldownS": 3601}}, "keda/cooldownS"),
         ({"rabbitmq": {"resources": None}}, "'resources'"),
         ({"defaults": {"gpuResource": "memory"}}, "defaults/gpuResource"),
         ({"podSecurityContext": {"seccompProfile": {"type": "Unconfined"}}}, "seccompProfile/type"),

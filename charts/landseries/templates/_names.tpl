@@ -8,7 +8,7 @@
 {{- define "landseries.selector" -}}
 {{- $root := index . 0 -}}
 app.kubernetes.io/name: {{ $root.Chart.Name }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -67,13 +67,13 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version }}
 {{- $root := index . 0 -}}
 {{- $who := index . 1 -}}
 {{- if eq $who "admin" -}}
-secret: {{ include "landseries.adminSecret" $root }}
+secret: {{ include "landseries.adminSecret" $root | quote }}
 key: password
 {{- if $root.Values.rabbitmq.enabled }}
 user: landseries-admin
 {{- end }}
 {{- else -}}
-secret: {{ include "landseries.brokerSecret" $root }}
+secret: {{ include "landseries.brokerSecret" $root | quote }}
 {{- if $root.Values.broker.user }}
 key: password
 user: {{ $root.Values.broker.user | quote }}

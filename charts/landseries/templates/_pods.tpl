@@ -24,7 +24,7 @@ capabilities: {drop: [ALL]}
 - {name: LANDSERIES_BROKER_USER, value: {{ .login.user | quote }}}
 {{- else }}
 - name: LANDSERIES_BROKER_USER
-  valueFrom: {secretKeyRef: {name: {{ .login.secret }}, key: user}}
+  valueFrom: {secretKeyRef: {name: {{ .login.secret | quote }}, key: user}}
 {{- end }}
 - {name: LANDSERIES_BROKER_PASSWORD_FILE, value: /secrets/broker/{{ .login.key }}}
 {{- if and .management (include "landseries.managementUrl" $root) }}
@@ -75,7 +75,7 @@ capabilities: {drop: [ALL]}
   emptyDir: {sizeLimit: {{ .scratch }}}
 {{- if and .archive $root.Values.archive.existingClaim }}
 - name: archive
-  persistentVolumeClaim: {claimName: {{ $root.Values.archive.existingClaim }}, readOnly: true}
+  persistentVolumeClaim: {claimName: {{ $root.Values.archive.existingClaim | quote }}, readOnly: true}
 {{- end }}
 {{- end }}
 
@@ -83,7 +83,7 @@ capabilities: {drop: [ALL]}
 {{- define "landseries.secretVolume" -}}
 - name: {{ index . 0 }}
   secret:
-    secretName: {{ index . 1 }}
+    secretName: {{ index . 1 | quote }}
     optional: false
     defaultMode: 0440
     items:
@@ -111,10 +111,10 @@ spec:
   restartPolicy: Never
   {{- end }}
   {{- with $settings.runtimeClassName }}
-  runtimeClassName: {{ . }}
+  runtimeClassName: {{ . | quote }}
   {{- end }}
   {{- with $settings.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
   {{- with $settings.nodeSelector }}
   nodeSelector: {{ toYaml . | nindent 4 }}
@@ -127,7 +127,7 @@ spec:
   {{- end }}
   containers:
     - name: worker
-      image: {{ include "landseries.image" (list $root .service) }}
+      image: {{ include "landseries.image" (list $root .service) | quote }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       args:
         - worker

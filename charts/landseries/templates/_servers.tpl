@@ -48,7 +48,7 @@ spec:
       spec:
         accessModes: [ReadWriteOnce]
         {{- with $values.storageClass }}
-        storageClassName: {{ . }}
+        storageClassName: {{ . | quote }}
         {{- end }}
         resources: {requests: {storage: {{ $values.volumeSize }}}}
   {{- end }}
