@@ -96,7 +96,7 @@ test-images: setup ## Build the images of IMAGES, and prove those of fetcher and
 
 test-deployment: images chart-tools ## Build images and SIFs, and prove them, the chart in the cluster of KUBECONFIG, and the bridge
 	@if [ -z "$${LANDSERIES_TEST_SIFS:-}" ] && command -v "$${APPTAINER:-apptainer}" >/dev/null; then $(MAKE) sif; fi
-	LANDSERIES_TEST_SIFS=$${LANDSERIES_TEST_SIFS:-$(CURDIR)/build/sif} OMP_NUM_THREADS=1 $(BIN)/pytest -v -rs tests/deployment
+	LANDSERIES_TEST_SIFS=$${LANDSERIES_TEST_SIFS:-$(CURDIR)/build/sif} OMP_NUM_THREADS=1 $(BIN)/pytest -v -rsP --show-capture=stdout tests/deployment
 
 test-kubernetes: chart-tools ## Prove the chart in the cluster of KUBECONFIG, whose nodes have the images
 	OMP_NUM_THREADS=1 $(BIN)/pytest -v tests/deployment/test_kubernetes.py
