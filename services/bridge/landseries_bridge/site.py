@@ -69,7 +69,9 @@ class Partition(Settings):
     ] = ("landseries",)
     processes: Annotated[int, Field(ge=1, description="Units done at once in a job; GPUs are dealt out to them")] = 1
     units_per_job: Annotated[int, Field(ge=1, le=10_000, description="Most units of one job")] = 1
-    pack_wait_s: Annotated[float, Field(ge=0, description="How long a unit waits for others to fill its job")] = 30.0
+    pack_wait_s: Annotated[
+        float, Field(ge=0, le=86_400, description="How long a unit waits for others to fill its job")
+    ] = 30.0
     jobs_at_once: Annotated[int, Field(ge=1, description="Most jobs of this section at once, pending ones too")] = 20
     attempts: Annotated[
         int,
@@ -147,7 +149,7 @@ class Site(Settings):
     ]
     preset: Annotated[str | None, Field(description="Known system whose peculiarities every partition gets")] = None
     spool: Annotated[Path, Field(description="Folder for the jobs' files, which the compute nodes see")]
-    poll_s: Annotated[float, Field(ge=0.1, description="Seconds between two looks at the jobs")] = 20.0
+    poll_s: Annotated[float, Field(ge=0.1, le=3600, description="Seconds between two looks at the jobs")] = 20.0
     template: Annotated[Path | None, Field(description="Script of a job instead of ours (Jinja)")] = None
     partitions: Annotated[dict[_Word, Partition], Field(min_length=1, description="Sections by name")]
 

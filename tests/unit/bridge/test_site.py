@@ -133,6 +133,8 @@ def test_services_that_need_the_world_outside_stay_outside() -> None:
         ({"spool": "/a#b"}, r"quotes"),
         ({"name": "A"}, r"name: write at most 31 characters, of a-z, 0-9 and -"),
         ({"name": "a\n"}, r"name: write at most 31"),
+        ({"poll_s": float("inf")}, r"poll_s: .*less than or equal to 3600"),
+        ({"partitions": {"b": BOOSTER | {"pack_wait_s": float("inf")}}}, r"pack_wait_s: .*less than or equal"),
         ({"colour": "red"}, r"colour: unknown field; known are name"),
     ],
 )
